@@ -1,0 +1,277 @@
+"""The jobs: what can be asked of the engine, and what it answers.
+
+A job is a frozen dataclass that can be written as JSON and read back; every host (QGIS, the engine
+process, the command line) builds the same jobs and hands them to :func:`whetstone.engine.run`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Dict, Optional, Tuple, Union
+
+from .errors import WhetstoneError
+
+JOB_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RasterSource:
+    """An input raster: one dataset, or several files that hold one band (or more) each.
+
+    ``bands`` picks bands, 1-based, counted through all files without their alpha bands (None: all).
+    ``crs`` and ``nodata`` replace what the file says (QGIS users can override both per layer).
+    """
+
+    paths: Tuple[str, ...]
+    bands: Optional[Tuple[int, ...]] = None
+    crs: Optional[str] = None
+    nodata: Optional[float] = None
+
+    @staticmethod
+    def of(path: Union[str, RasterSource]) -> RasterSource:
+        """A source from a plain path."""
+        return path if isinstance(path, RasterSource) else RasterSource((str(path),))
+
+
+@dataclass(frozen=True)
+class FuseJob:
+    """Fuse a PAN and an MS raster into one image on the PAN grid.
+
+    ``bounds`` (xmin, ymin, xmax, ymax in the PAN's CRS) fuses a part; ``threads`` 0 takes every
+    core; ``block`` is the side of the windows in PAN pixels and never changes the result.
+    """
+
+    pan: RasterSource
+    ms: RasterSource
+    out: str
+    method: str = "gsa"
+    sensor: str = "auto"
+    bounds: Optional[Tuple[float, float, float, float]] = None
+    protocol: str = "product"
+    dtype: Optional[str] = None
+    format: str = "gtiff"
+    creation_options: Dict[str, str] = field(default_factory=dict)
+    overviews: bool = True
+    coregister: bool = False
+    block: int = 512
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class AssessJob:
+    """Score a fused image, with a reference (reduced resolution) or without one.
+
+    ``crop`` leaves out that many border pixels of the reference figures as the published tables do
+    (``--crop 21`` is ``[20:-21, 20:-21]``). ``html`` writes the report there.
+    """
+
+    fused: RasterSource
+    pan: RasterSource
+    ms: RasterSource
+    reference: Optional[RasterSource] = None
+    sensor: str = "auto"
+    protocol: str = "product"
+    crop: int = 0
+    html: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """Fuse one pair by several methods and score them side by side.
+
+    ``reduced`` first degrades the pair (Wald), so that the original MS is the reference.
+    """
+
+    pan: RasterSource
+    ms: RasterSource
+    methods: Tuple[str, ...]
+    out_dir: str
+    reference: Optional[RasterSource] = None
+    reduced: bool = False
+    sensor: str = "auto"
+    protocol: str = "product"
+    crop: int = 0
+    coregister: bool = False
+    html: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class CheckJob:
+    """Look at a pair without fusing it: geometry, ratio, overlap, shift, radiometry."""
+
+    pan: RasterSource
+    ms: RasterSource
+    sensor: str = "auto"
+
+
+@dataclass(frozen=True)
+class DegradeJob:
+    """Make a reduced-resolution pair after Wald: ``pan.tif``, ``ms.tif`` and ``gt.tif``."""
+
+    pan: RasterSource
+    ms: RasterSource
+    out_dir: str
+    sensor: str = "auto"
+    protocol: str = "product"
+
+
+@dataclass(frozen=True)
+class DemoJob:
+    """Draw a synthetic georeferenced scene: ``pan.tif``, ``ms.tif`` and the truth ``gt.tif``.
+
+    ``size`` is the side in PAN pixels, ``phase`` the position of MS pixel 0 on the PAN grid
+    (1.5 = common corner at ratio 4).
+    """
+
+    out_dir: str
+    size: int = 512
+    ratio: int = 4
+    phase: Optional[float] = None
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class FuseResult:
+    """What a fusion did. ``shift`` is (dx, dy) of PAN against MS in PAN pixels, None when unknown."""
+
+    out: str
+    method: str
+    sensor: str
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    ratio: float
+    phase: Tuple[float, float]
+    shift: Optional[Tuple[float, float]] = None
+    shift_confidence: float = 0.0
+    coregistered: bool = False
+    clipped: int = 0
+    valid_fraction: float = 1.0
+    seconds: float = 0.0
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AssessResult:
+    """The figures of one image (keys as in the design, NaN where undefined) and their reading."""
+
+    scores: Dict[str, float]
+    verdict: str
+    html: Optional[str] = None
+    seconds: float = 0.0
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """One row per method: ``{"method", "out", "seconds", "scores"}``; ``best`` names the winner."""
+
+    rows: Tuple[Dict[str, Any], ...]
+    best: str
+    html: Optional[str] = None
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a pair looks like. ``ok`` is False when a fusion would be refused or is unwise."""
+
+    ok: bool
+    sensor: str
+    sensor_reason: str
+    ratio: float
+    phase: Tuple[float, float]
+    overlap: float
+    shift: Optional[Tuple[float, float]]
+    shift_confidence: float
+    bands: Tuple[str, ...]
+    dtype: str
+    pan_size: Tuple[int, int]
+    ms_size: Tuple[int, int]
+    pan_range: Tuple[float, float]
+    ms_range: Tuple[Tuple[float, float], ...]
+    pan_correlation: Tuple[float, ...]
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DegradeResult:
+    """The files of a reduced-resolution pair."""
+
+    pan: str
+    ms: str
+    gt: str
+    ratio: int
+    sensor: str
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """The files of a synthetic scene."""
+
+    pan: str
+    ms: str
+    gt: str
+
+
+Job = Union[FuseJob, AssessJob, CompareJob, CheckJob, DegradeJob, DemoJob]
+JOBS = {
+    "fuse": FuseJob,
+    "assess": AssessJob,
+    "compare": CompareJob,
+    "check": CheckJob,
+    "degrade": DegradeJob,
+    "demo": DemoJob,
+}
+_SOURCES = ("pan", "ms", "fused", "reference")
+
+
+def job_to_json(job: Job) -> str:
+    """Write a job as one line of JSON."""
+    verb = next(name for name, cls in JOBS.items() if type(job) is cls)
+    return json.dumps({"whetstone": JOB_VERSION, "job": verb, **asdict(job)}, sort_keys=True)
+
+
+def job_from_json(text: str) -> Job:
+    """Read a job back; unknown jobs, unknown keys and other versions are refused in words."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise WhetstoneError("JOB_INVALID", f"The job is not valid JSON: {error}.") from None
+    if not isinstance(data, dict) or data.pop("whetstone", None) != JOB_VERSION:
+        raise WhetstoneError("JOB_VERSION", f"The job is not of version {JOB_VERSION}.")
+    cls = JOBS.get(data.pop("job", ""))
+    if cls is None:
+        raise WhetstoneError("JOB_INVALID", f"The job must be one of {', '.join(JOBS)}.")
+    known = {f.name for f in fields(cls)}
+    needed = {
+        f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING
+    }
+    if set(data) - known or needed - set(data):
+        odd = sorted(set(data) - known) or sorted(needed - set(data))
+        word = "does not know" if set(data) - known else "lacks"
+        raise WhetstoneError("JOB_INVALID", f"The job {word} {', '.join(odd)}.")
+    return cls(**{key: _revive(key, value) for key, value in data.items()})
+
+
+def _revive(key: str, value: Any) -> Any:
+    """JSON has no tuples and no sources: make them again."""
+    if key in _SOURCES and isinstance(value, dict):
+        return RasterSource(**{name: _revive(name, item) for name, item in value.items()})
+    return tuple(value) if isinstance(value, list) else value
+
+
+def result_to_dict(result: Any) -> dict[str, Any]:
+    """A result as plain JSON values (NaN becomes None)."""
+    return json.loads(json.dumps(_finite(asdict(result))))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
