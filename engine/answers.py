@@ -1,0 +1,151 @@
+"""Results as text for people: aligned tables with units, what the command line prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any, Callable, Sequence
+
+from .jobs import (
+    AssessResult,
+    CheckResult,
+    CompareResult,
+    DegradeResult,
+    DemoResult,
+    FuseResult,
+)
+
+#: Figure -> (unit, its ideal value), in the order of printing.
+FIGURES = {
+    "sam": ("deg", "0"),
+    "ergas": ("", "0"),
+    "q2n": ("", "1"),
+    "scc": ("", "1"),
+    "psnr": ("dB", "high"),
+    "ssim": ("", "1"),
+    "rmse": ("DN", "0"),
+    "cc": ("", "1"),
+    "d_lambda": ("", "0"),
+    "d_s": ("", "0"),
+    "qnr": ("", "1"),
+    "d_lambda_k": ("", "0"),
+    "hqnr": ("", "1"),
+    "d_rho": ("", "0"),
+    "r_sam": ("deg", "0"),
+    "r_ergas": ("", "0"),
+    "r_q2n": ("", "1"),
+}
+
+
+def to_text(result: Any) -> str:
+    """A result for people."""
+    if isinstance(result, dict) and "methods" in result:
+        rows = [("name", "family", "title", "source")]
+        rows += [tuple(m[key] for key in rows[0]) for m in result["methods"]]
+        return table(rows, left=len(rows[0]))
+    if isinstance(result, dict):
+        return "\n\n".join(to_text(part) for part in result.values())
+    text = TEXTS.get(type(result))
+    return text(result) if text else json.dumps(asdict(result), indent=2)
+
+
+def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Aligned columns; the first ``left`` of them to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def figure(value: Any) -> str:
+    """A number with four to five significant digits; a dash where there is none."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
+
+
+def _shift_text(result: FuseResult | CheckResult) -> str:
+    if result.shift is None:
+        return "unknown"
+    dx, dy = result.shift
+    done = ", corrected" if getattr(result, "coregistered", False) else ""
+    return f"{dx:+.2f}, {dy:+.2f} PAN pixels (confidence {result.shift_confidence:.2f}){done}"
+
+
+def _fuse_text(r: FuseResult) -> str:
+    return table(
+        [
+            ("fused", r.out),
+            ("method", f"{r.method}, sensor {r.sensor}"),
+            ("image", f"{r.width} x {r.height} pixels, {r.bands} bands, {r.dtype}"),
+            ("ratio", f"{r.ratio:g}, MS pixel 0 at {r.phase[0]:g}, {r.phase[1]:g} PAN pixels"),
+            ("shift", _shift_text(r)),
+            ("clipped", f"{r.clipped} values"),
+            ("valid", f"{100 * r.valid_fraction:.1f} % of the pixels"),
+            ("time", f"{r.seconds:.1f} s"),
+        ],
+        left=2,
+    )
+
+
+def _assess_text(r: AssessResult) -> str:
+    rows = [("figure", "value", "unit", "ideal")]
+    keys = [*(k for k in FIGURES if k in r.scores), *(k for k in r.scores if k not in FIGURES)]
+    rows += [(key, figure(r.scores[key]), *FIGURES.get(key, ("", ""))) for key in keys]
+    lines = [table(rows), r.verdict]
+    return "\n".join([*lines, f"report: {r.html}"] if r.html else lines)
+
+
+def _compare_text(r: CompareResult) -> str:
+    present = {key for row in r.rows for key in row["scores"]}
+    keys = [*(k for k in FIGURES if k in present), *sorted(present - set(FIGURES))]
+    rows = [("method", "time", *keys), ("", "s", *(FIGURES.get(k, ("",))[0] for k in keys))]
+    for row in r.rows:
+        scores = (figure(row["scores"].get(key)) for key in keys)
+        rows.append((row["method"], f"{row['seconds']:.1f}", *scores))
+    lines = [table(rows), f"best: {r.best}"]
+    return "\n".join([*lines, f"report: {r.html}"] if r.html else lines)
+
+
+def _check_text(r: CheckResult) -> str:
+    names = r.bands or tuple(f"band {i + 1}" for i in range(len(r.ms_range)))
+    head = [
+        ("verdict", "this pair can be fused" if r.ok else "do not fuse this pair as it is"),
+        ("sensor", f"{r.sensor} ({r.sensor_reason})"),
+        (
+            "PAN",
+            f"{r.pan_size[0]} x {r.pan_size[1]} pixels, {r.pan_range[0]:g} to {r.pan_range[1]:g}",
+        ),
+        ("MS", f"{r.ms_size[0]} x {r.ms_size[1]} pixels, {len(names)} bands, {r.dtype}"),
+        ("ratio", f"{r.ratio:g}, MS pixel 0 at {r.phase[0]:g}, {r.phase[1]:g} PAN pixels"),
+        ("overlap", f"{100 * r.overlap:.1f} % of the PAN image"),
+        ("shift", _shift_text(r)),
+    ]
+    bands = [("band", "lowest", "highest", "correlation with PAN")]
+    for name, (low, high), correlation in zip(names, r.ms_range, r.pan_correlation):
+        bands.append((name, f"{low:g}", f"{high:g}", figure(correlation)))
+    return f"{table(head, left=2)}\n\n{table(bands)}"
+
+
+def _files_text(r: DegradeResult | DemoResult) -> str:
+    return table([("PAN", r.pan), ("MS", r.ms), ("truth", r.gt)], left=2)
+
+
+TEXTS: dict[type, Callable[[Any], str]] = {
+    FuseResult: _fuse_text,
+    AssessResult: _assess_text,
+    CompareResult: _compare_text,
+    CheckResult: _check_text,
+    DegradeResult: _files_text,
+    DemoResult: _files_text,
+}
+
+
+def notes(result: Any) -> list[str]:
+    """Everything a result wants to be read once."""
+    parts = result.values() if isinstance(result, dict) else [result]
+    return list(dict.fromkeys(note for part in parts for note in getattr(part, "notes", ())))

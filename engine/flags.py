@@ -1,0 +1,328 @@
+"""The flags of the command line, and the job that a command line asks for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NoReturn, Sequence
+
+from . import __version__
+from .errors import WhetstoneError
+from .jobs import AssessJob, CheckJob, CompareJob, DegradeJob, DemoJob, FuseJob, RasterSource
+
+if TYPE_CHECKING:
+    from .jobs import Job
+
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+
+class WrongCall(WhetstoneError):
+    """The command line itself makes no sense: exit status 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are errors like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the call."""
+        raise WrongCall("USAGE", f"{message}.", f"See: {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All verbs and flags."""
+    parser = Parser(
+        prog="whetstone",
+        allow_abbrev=False,
+        description="Pansharpening: fuse a panchromatic image (PAN) with a coarser multispectral "
+        "one (MS), and say how good the result is.",
+        epilog="Example: whetstone fuse --pan pan.tif --ms ms.tif --out fused.tif --method gsa   "
+        "Exit status: 0 done, 1 failed, 2 wrong call, 130 cancelled.",
+    )
+    parser.add_argument("--version", action="version", version=f"whetstone {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, text: str, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"Example: whetstone {name} {example}".rstrip(),
+            allow_abbrev=False,
+        )
+        sub.add_argument("--json", action="store_true", help="print one JSON object and no more")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        return sub
+
+    sub = verb(
+        "fuse",
+        "fuse a PAN and an MS raster into one image on the PAN grid",
+        "--pan pan.tif --ms ms.tif --out fused.tif --method mtf-glp-fs",
+    )
+    _pair(sub)
+    sub.add_argument("--out", metavar="FILE", required=True, help="the GeoTIFF to write")
+    sub.add_argument("--method", default="gsa", help="see 'whetstone methods' (default: gsa)")
+    _sensor_and_protocol(sub)
+    sub.add_argument(
+        "--bounds",
+        nargs=4,
+        type=float,
+        metavar=("XMIN", "YMIN", "XMAX", "YMAX"),
+        help="fuse this part only, in the CRS of the PAN image",
+    )
+    sub.add_argument("--dtype", choices=DTYPES, help="type of the output (default: that of the MS)")
+    sub.add_argument("--format", choices=("gtiff", "cog"), default="gtiff", help="default: gtiff")
+    sub.add_argument(
+        "--co",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a GDAL creation option, such as COMPRESS=ZSTD; may be repeated",
+    )
+    sub.add_argument("--no-overviews", action="store_true", help="write no overviews")
+    _coregister(sub)
+    sub.add_argument(
+        "--block", type=_positive, default=512, metavar="PX", help="side of a window (default: 512)"
+    )
+    sub.add_argument(
+        "--threads", type=_natural, default=0, metavar="N", help="default: 0, every core"
+    )
+
+    sub = verb(
+        "assess",
+        "score a fused image, with a reference or without one",
+        "--fused fused.tif --pan pan.tif --ms ms.tif --html report.html",
+    )
+    sub.add_argument("--fused", metavar="FILE", required=True, help="the fused image")
+    _pair(sub)
+    _reference(sub)
+    _sensor_and_protocol(sub)
+    sub.add_argument("--html", metavar="FILE", help="write the report there")
+
+    sub = verb(
+        "compare",
+        "fuse one pair by several methods and score them side by side",
+        "--pan pan.tif --ms ms.tif --methods gsa,bt-h,mtf-glp-fs --reduced --out-dir compared",
+    )
+    _pair(sub)
+    sub.add_argument("--methods", required=True, metavar="A,B,C", help="names, or 'all'")
+    sub.add_argument("--out-dir", required=True, metavar="DIR", help="where the images go")
+    sub.add_argument(
+        "--reduced",
+        action="store_true",
+        help="first degrade the pair (Wald), so that the MS image is the reference",
+    )
+    _reference(sub)
+    _sensor_and_protocol(sub)
+    _coregister(sub)
+    sub.add_argument("--html", metavar="FILE", help="write the report there")
+
+    sub = verb(
+        "check",
+        "look at a pair without fusing it: geometry, ratio, overlap, shift, radiometry",
+        "--pan pan.tif --ms B2.tif B3.tif B4.tif",
+    )
+    _pair(sub)
+    _sensor(sub)
+
+    sub = verb(
+        "degrade",
+        "make a reduced-resolution (Wald) pair: pan.tif, ms.tif, gt.tif",
+        "--pan pan.tif --ms ms.tif --out-dir reduced",
+    )
+    _pair(sub)
+    sub.add_argument("--out-dir", required=True, metavar="DIR", help="where the files go")
+    _sensor_and_protocol(sub)
+
+    verb("methods", "list the fusion methods", "--json")
+
+    sub = verb("run", "replay a job from its JSON or from the tags of an output", "fused.tif")
+    sub.add_argument("file", metavar="JOB.json|OUTPUT.tif", help="where the job is written")
+    sub.add_argument("--out", metavar="PATH", help="write there, and not over the first output")
+
+    sub = verb(
+        "demo",
+        "draw a synthetic PAN+MS+truth scene, fuse and score it",
+        "--out-dir demo --size 512",
+    )
+    sub.add_argument("--out-dir", default="demo", metavar="DIR", help="default: demo")
+    sub.add_argument("--size", type=_positive, default=512, metavar="PX", help="default: 512")
+    sub.add_argument("--ratio", type=_positive, default=4, metavar="R", help="default: 4")
+    sub.add_argument(
+        "--phase", type=float, metavar="PX", help="place of MS pixel 0 on the PAN grid"
+    )
+    sub.add_argument("--seed", type=int, default=7, metavar="N", help="default: 7")
+    sub.add_argument("--scene-only", action="store_true", help="draw the scene and stop")
+    return parser
+
+
+def _pair(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--pan", metavar="FILE", required=True, help="the panchromatic image")
+    sub.add_argument(
+        "--ms",
+        metavar="FILE",
+        required=True,
+        nargs="+",
+        help="the multispectral image, or one file per band in order",
+    )
+    sub.add_argument("--pan-band", type=_positive, metavar="N", help="band of the PAN file, from 1")
+    sub.add_argument(
+        "--ms-bands",
+        type=_positive,
+        nargs="+",
+        metavar="N",
+        help="bands of the MS, from 1, counted through all files (default: all)",
+    )
+
+
+def _sensor(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--sensor",
+        default="auto",
+        metavar="NAME",
+        help="such as WV3, GF2 or generic; default: auto",
+    )
+
+
+def _sensor_and_protocol(sub: argparse.ArgumentParser) -> None:
+    _sensor(sub)
+    sub.add_argument(
+        "--protocol",
+        choices=("product", "toolbox"),
+        default="product",
+        help="what is right for a real image, or what published tables did (default: product)",
+    )
+
+
+def _reference(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--reference", metavar="FILE", help="the true image, for figures against it")
+    sub.add_argument(
+        "--crop",
+        type=_natural,
+        default=0,
+        metavar="PX",
+        help="border left out of the reference figures; published tables: 21",
+    )
+
+
+def _coregister(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--coregister", action="store_true", help="correct the shift between PAN and MS"
+    )
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+_natural.__name__ = _positive.__name__ = "whole number"  # argparse names the type in its message
+
+
+def job_from_args(args: argparse.Namespace) -> Job:
+    """The job that a command line asks for."""
+    given = vars(args)
+    common: dict[str, Any] = {
+        key: given[key]
+        for key in ("sensor", "protocol", "coregister", "crop", "html", "out_dir")
+        if key in given
+    }
+    if "sensor" in common:
+        common["sensor"] = _sensor_name(args.sensor)
+    if args.verb == "demo":
+        return DemoJob(args.out_dir, args.size, args.ratio, args.phase, args.seed)
+    bands = tuple(args.ms_bands) if args.ms_bands else None
+    common["pan"] = _source([args.pan], (args.pan_band,) if args.pan_band else None)
+    common["ms"] = _source(args.ms, bands)
+    if given.get("reference"):
+        common["reference"] = _source([args.reference])
+    if args.verb == "check":
+        return CheckJob(**common)
+    if args.verb == "degrade":
+        return DegradeJob(**common)
+    if args.verb == "assess":
+        return AssessJob(fused=_source([args.fused]), **common)
+    if args.verb == "compare":
+        return CompareJob(methods=_method_names(args.methods), reduced=args.reduced, **common)
+    return FuseJob(
+        out=args.out,
+        method=_method_name(args.method),
+        bounds=_bounds(args.bounds),
+        dtype=args.dtype,
+        format=args.format,
+        creation_options=dict(_creation_option(item) for item in args.co),
+        overviews=not args.no_overviews,
+        block=args.block,
+        threads=args.threads,
+        **common,
+    )
+
+
+def _source(paths: Sequence[str], bands: tuple[int, ...] | None = None) -> RasterSource:
+    """Files by their full path, so that the job can be replayed from any folder."""
+    full = (os.path.abspath(path) if os.path.exists(path) else path for path in paths)
+    return RasterSource(tuple(full), bands)
+
+
+def known_methods() -> dict[str, Any]:
+    """Every fusion method by name."""
+    from .classical import METHODS
+
+    return dict(METHODS)
+
+
+def _sensor_name(name: str) -> str:
+    if name.strip().lower() == "auto":
+        return "auto"
+    from .sensors import find_sensor
+
+    try:
+        return find_sensor(name).key
+    except WhetstoneError as error:
+        raise WrongCall(error.code, error.message, error.hint) from None
+
+
+def _method_names(text: str) -> tuple[str, ...]:
+    if text.strip().lower() == "all":
+        return tuple(known_methods())
+    wanted = [item.strip() for item in text.split(",") if item.strip()]
+    if not wanted:
+        raise WrongCall("USAGE", "--methods names no method.", "Give names with commas, or 'all'.")
+    return tuple(dict.fromkeys(_method_name(item) for item in wanted))
+
+
+def _method_name(text: str) -> str:
+    names = list(known_methods())
+    name = text.strip().lower().replace("_", "-")
+    if name in names:
+        return name
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise WrongCall(
+        "METHOD_UNKNOWN", f"There is no method '{text}'.", f"{hint}All: {', '.join(names)}."
+    )
+
+
+def _bounds(values: Sequence[float] | None) -> tuple[float, float, float, float] | None:
+    if values is None:
+        return None
+    xmin, ymin, xmax, ymax = values
+    if not (xmin < xmax and ymin < ymax):
+        raise WrongCall("USAGE", "--bounds encloses nothing.", "The order is XMIN YMIN XMAX YMAX.")
+    return xmin, ymin, xmax, ymax
+
+
+def _creation_option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise WrongCall("USAGE", f"--co {text} is not KEY=VALUE.", "Example: --co COMPRESS=ZSTD")
+    return key.upper(), value
