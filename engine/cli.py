@@ -10,6 +10,7 @@ import sys
 import traceback
 from dataclasses import is_dataclass, replace
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from . import run
@@ -72,8 +73,12 @@ class Terminal(Progress):
         if self._bar is None:
             from tqdm import tqdm
 
+            tqdm.set_lock(RLock())  # its own default is shared between processes
+            tqdm.monitor_interval = 0  # no thread beside the job's
             form = "{desc}{percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-            self._bar = tqdm(total=1.0, file=sys.stderr, bar_format=form, leave=False)
+            self._bar = tqdm(
+                total=1.0, file=sys.stderr, bar_format=form, leave=False, miniters=0, delay=0.3
+            )
         if text:
             self._bar.set_description(f"{text} ", refresh=False)
         self._bar.update(max(min(fraction, 1.0) - self._bar.n, 0.0))
@@ -193,8 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except WhetstoneError as caught:
         error = caught
-    except KeyboardInterrupt:
-        error = Cancelled()
+    except KeyboardInterrupt as caught:
+        error = Cancelled().with_traceback(caught.__traceback__)
     except Exception as caught:  # one line for people; the traceback is for --debug
         error = WhetstoneError(
             "INTERNAL",
