@@ -1,0 +1,1 @@
+"""The Processing algorithms. Each builds one engine job and hands back what it answered."""
