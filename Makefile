@@ -26,5 +26,5 @@ package: setup  ## build and check the plugin zip in dist/
 	@$(ENGINE) tools/package.py
 
 clean:    ## remove everything that the other targets made, .venv excepted
-	rm -rf build dist demo *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf build dist demo *.egg-info .qgis-settings .pytest_cache .ruff_cache .mypy_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

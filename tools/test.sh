@@ -5,6 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/qgis_env.sh
 . tools/qgis_env.sh
+rm -rf .qgis-settings # pytest-qgis keeps its profile there
 failed=()
 
 # suite NAME "FOLDERS" COMMAND...: run the folders that hold tests.
