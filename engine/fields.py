@@ -26,7 +26,6 @@ from .interpolation import (
     lagrange_taps,
     mirror,
     resample,
-    triangle,
 )
 from .mtf import (
     box_kernel,
@@ -295,22 +294,23 @@ class WindowFields(Fields):
     # -- iterative methods --------------------------------------------------------------------------
 
     def observation(self, margin: int) -> Observation:
-        """PAN and MS of the window and its surroundings with bilinear operators between them."""
+        """PAN and MS of the window and its surroundings; ``down`` is the sensor's own MTF."""
         region = self.window.expand(margin)
         geometry = self.pair.geometry
         ms = geometry.ms_window(region)
-        pan, ms_values = self._pan(region), self.pair.read_ms(ms)[0]
-        down = _Folded(
-            *(t.shifted(o) for t, o in zip(
-                self._down(ms, lambda w, ratio: kernel_taps(w, triangle, 1, ratio)),
-                (region.row, region.col),
-            )),
-            region.shape,
+        kernel = product_kernel(float(np.mean(self.pair.sensor.ms_gains)), self.pair.ratio)
+        down = self._down(ms, lambda where, _: filter_taps(where, kernel))
+        up = (
+            lagrange_taps(geometry.ms_position(1, np.arange(region.row, region.stop[1]))),
+            lagrange_taps(geometry.ms_position(0, np.arange(region.col, region.stop[0]))),
         )
-        rows = kernel_taps(geometry.ms_position(1, np.arange(region.row, region.stop[1])), triangle, 1)
-        cols = kernel_taps(geometry.ms_position(0, np.arange(region.col, region.stop[0])), triangle, 1)
-        up = _Folded(rows.shifted(ms.row), cols.shifted(ms.col), ms.shape)
-        return Observation(pan, ms_values, down, up, self.window.within(region))
+        return Observation(
+            self._pan(region),
+            self.pair.read_ms(ms)[0],
+            _Folded(down[0].shifted(region.row), down[1].shifted(region.col), region.shape),
+            _Folded(up[0].shifted(ms.row), up[1].shifted(ms.col), ms.shape),
+            self.window.within(region),
+        )
 
 
 class SceneFields(Fields):

@@ -1,0 +1,198 @@
+"""The residual shift between PAN and MS, estimated to a fraction of a PAN pixel.
+
+The PAN as the MS sensor sees it should be a linear mix of the MS bands. The shift is what makes it one:
+per iteration the high-passed PAN is regressed on the bands *and* on the derivatives of their mix
+(Gauss-Newton; Lucas and Kanade 1981), and the MS is moved by the result. Shifts larger than the mix's
+detail are found first by phase correlation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .fields import WindowFields
+from .mtf import correlate_separable
+from .tiling import grid, in_order, spread
+
+if TYPE_CHECKING:
+    from .pair import Pair
+    from .types import Array, Progress, Window
+
+WINDOW, MOST_WINDOWS = 384, 9
+ITERATIONS = 6
+#: A mix of bands that explains less of the PAN's detail than this says nothing about a shift.
+MIN_CONFIDENCE = 0.3
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Where the PAN lies against the MS, in PAN pixels: features of the MS appear at +dx, +dy.
+
+    ``confidence`` (0 to 1) is the share of the PAN's detail that the shifted bands explain, ``spread``
+    the standard deviation (PAN pixels) of what the windows say on their own.
+    """
+
+    dx: float
+    dy: float
+    confidence: float
+    spread: float
+
+    @property
+    def known(self) -> bool:
+        """Whether the estimate means anything."""
+        return self.confidence >= MIN_CONFIDENCE
+
+    def describe(self, ratio: float) -> str:
+        """One sentence for the user."""
+        if not self.known:
+            return (
+                "The shift between PAN and MS cannot be told: the bands explain only "
+                f"{100 * self.confidence:.0f} % of the detail of the PAN."
+            )
+        size = float(np.hypot(self.dx, self.dy))
+        text = (
+            f"PAN and MS are shifted by dx {self.dx:+.2f}, dy {self.dy:+.2f} PAN pixels "
+            f"(confidence {100 * self.confidence:.0f} %, spread {self.spread:.2f})."
+        )
+        if size > 0.5 * ratio:
+            return text + " Fringes are likely; correct it with --coregister (Co-register)."
+        if self.spread > 1:
+            return text + " It varies over the scene by more than a pixel; one shift cannot cure that."
+        return text
+
+
+def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
+    """Estimate the shift on at most nine windows spread over the scene."""
+    windows = [w for w in grid(pair.scene, WINDOW) if min(w.width, w.height) >= 16 * pair.ratio]
+    windows = spread(windows or [pair.scene], MOST_WINDOWS)
+    dx, dy = _coarse(pair, windows, threads, progress)
+    looks: list[_Look] = []
+    for _ in range(ITERATIONS):
+        shift = (dx, dy)
+        looks = [
+            look
+            for _, look in in_order(lambda w, s=shift: _look(pair, w, *s), windows, threads, progress)
+            if look is not None
+        ]
+        if not looks:
+            return Shift(0.0, 0.0, 0.0, 0.0)
+        total = sum(looks[1:], looks[0])
+        step = total.step()
+        dx, dy = dx + step[0], dy + step[1]
+        if np.hypot(*step) < 0.005:
+            break
+    own = np.array([look.step() for look in looks if look.share() >= MIN_CONFIDENCE])
+    scatter = float(np.sqrt(own.var(axis=0).sum())) if len(own) > 1 else 0.0
+    limit = 4 * pair.ratio
+    if not (abs(dx) <= limit and abs(dy) <= limit):
+        return Shift(0.0, 0.0, 0.0, 0.0)
+    return Shift(round(dx, 3), round(dy, 3), round(total.share(), 3), round(scatter, 3))
+
+
+class _Look:
+    """Sums over one window: the Gram matrix of [bands, mix_x, mix_y, pan] after high-passing."""
+
+    def __init__(self, gram: Array) -> None:
+        self.gram = gram
+
+    def __add__(self, other: _Look) -> _Look:
+        return _Look(self.gram + other.gram)
+
+    def _solve(self) -> Array:
+        gram = self.gram
+        scale = np.sqrt(np.maximum(np.diagonal(gram)[:-1], 1e-30))
+        normal = gram[:-1, :-1] / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))
+        return np.linalg.solve(normal, gram[:-1, -1] / scale) / scale
+
+    def step(self) -> tuple[float, float]:
+        """(dx, dy) by which the MS must move to fit better."""
+        weights = self._solve()
+        return -float(weights[-2]), -float(weights[-1])
+
+    def share(self) -> float:
+        """Share of the PAN's detail explained, 0 to 1."""
+        total = self.gram[-1, -1]
+        return float(np.clip(self._solve() @ self.gram[:-1, -1] / total, 0, 1)) if total > 0 else 0.0
+
+
+def _images(pair: Pair, window: Window, dx: float, dy: float) -> tuple[Array, Array, Array | None]:
+    """PAN at MS detail (h, w), the bands (B, h, w) moved by (dx, dy), and validity."""
+    moved = _Moved(pair, dx, dy)
+    f = WindowFields(moved, window)  # type: ignore[arg-type]
+    return f.pan_glp.mean(axis=0).astype(np.float64), f.lms.astype(np.float64), f.valid
+
+
+class _Moved:
+    """A pair whose MS has been moved on the PAN grid."""
+
+    def __init__(self, pair: Pair, dx: float, dy: float) -> None:
+        self._pair, self.geometry = pair, pair.geometry.shifted(dx, dy)
+
+    def __getattr__(self, name: str):
+        return getattr(self._pair, name)
+
+    def valid(self, window, pan_valid, ms_valid, ms):
+        return type(self._pair).valid(self, window, pan_valid, ms_valid, ms)
+
+
+def _look(pair: Pair, window: Window, dx: float, dy: float) -> _Look | None:
+    pan, bands, valid = _images(pair, window, dx, dy)
+    high_pan, high_bands = _high_pass(pan, pair.ratio), _high_pass(bands, pair.ratio)
+    use = _usable(valid, pan.shape, pair.ratio)
+    if np.count_nonzero(use) < 64 * len(bands):
+        return None
+    x, y = high_bands[:, use], high_pan[use]
+    gram = x @ x.T
+    ridge = 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram))
+    weights = np.linalg.solve(gram + ridge + 1e-30 * np.eye(len(gram)), x @ y)
+    blend = np.tensordot(weights, high_bands, 1)
+    slope_y, slope_x = np.gradient(blend)
+    rows = np.concatenate([x, [slope_x[use], slope_y[use], y]])
+    return _Look(rows @ rows.T)
+
+
+def _box(ratio: float) -> Array:
+    size = 2 * int(round(2 * ratio)) + 1
+    return np.full(size, 1 / size)
+
+
+def _high_pass(image: Array, ratio: float) -> Array:
+    """The image less its local mean over about four MS pixels; loses that border."""
+    box = _box(ratio)
+    half = len(box) // 2
+    return image[..., half:-half, half:-half] - correlate_separable(image, box, box)
+
+
+def _usable(valid: Array | None, shape: tuple[int, int], ratio: float) -> Array:
+    """High-passed pixels, less one at the border, that no invalid pixel took part in."""
+    half = len(_box(ratio)) // 2
+    use = np.zeros((shape[0] - 2 * half, shape[1] - 2 * half), bool)
+    use[1:-1, 1:-1] = True
+    if valid is not None and not valid.all():
+        box = _box(ratio)
+        use &= correlate_separable(valid.astype(np.float64), box, box) > 1 - 0.5 / len(box) ** 2
+    return use
+
+
+def _coarse(pair: Pair, windows: list[Window], threads: int, progress: Progress) -> tuple[float, float]:
+    """The whole-pixel shift by phase correlation, summed over windows; (0, 0) when not convincing."""
+    shape = max(w.height for w in windows), max(w.width for w in windows)
+
+    def spectrum(window: Window) -> Array:
+        pan, bands, valid = _images(pair, window, 0.0, 0.0)
+        use = _usable(valid, pan.shape, pair.ratio)
+        a, b = _high_pass(pan, pair.ratio), _high_pass(bands.mean(axis=0), pair.ratio)
+        taper = np.outer(np.hanning(a.shape[0]), np.hanning(a.shape[1])) * use
+        cross = np.fft.fft2(np.abs(a) * taper, shape) * np.conj(np.fft.fft2(np.abs(b) * taper, shape))
+        cross[0, 0] = 0
+        return cross / (np.sqrt(np.abs(cross)) + 1e-12)
+
+    spectra = [s for _, s in in_order(spectrum, windows, threads, progress)]
+    surface = np.real(np.fft.ifft2(sum(spectra)))
+    reach = int(3 * pair.ratio)
+    near = np.roll(surface, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    row, col = np.unravel_index(int(np.argmax(near)), near.shape)
+    return float(col - reach), float(row - reach)
