@@ -71,6 +71,9 @@ class RasterReader(Protocol):
         one of the bands is valid; None when nothing can be invalid.
         """
 
+    def read_raw(self, bands: Sequence[int], window: Window) -> tuple[Array, Array | None]:
+        """Read like :meth:`read`, but only alpha and mask bands (not nodata, not NaN) count."""
+
     def close(self) -> None:
         """Release the file."""
 

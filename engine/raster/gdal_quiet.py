@@ -1,0 +1,57 @@
+"""Borrow GDAL from QGIS: its global switches are set for one act on this thread, and put back."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from osgeo import gdal
+
+
+class Quiet:
+    """GDAL without exceptions, without words on stderr, without side files; ``text`` is its say."""
+
+    def __init__(self, side_files: bool = True, **options: str) -> None:
+        self.failures: list[str] = []
+        self._options = dict(options, **({} if side_files else {"GDAL_PAM_ENABLED": "NO"}))
+        self._before: dict[str, str | None] = {}
+        self._raising = False
+        self._manager: Any = None
+
+    @property
+    def text(self) -> str:
+        """Everything GDAL reported as a failure, one line each."""
+        return "\n".join(self.failures)
+
+    def __enter__(self) -> Quiet:
+        if hasattr(gdal, "ExceptionMgr"):
+            self._manager = gdal.ExceptionMgr(useExceptions=False)
+            self._manager.__enter__()
+        else:
+            self._raising = bool(gdal.GetUseExceptions())
+            if self._raising:
+                gdal.DontUseExceptions()
+        for key, value in self._options.items():
+            self._before[key] = gdal.GetThreadLocalConfigOption(key, None)
+            gdal.SetThreadLocalConfigOption(key, value)
+        gdal.PushErrorHandler(self._hear)
+        gdal.ErrorReset()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        gdal.PopErrorHandler()
+        for key, value in self._before.items():
+            gdal.SetThreadLocalConfigOption(key, value)
+        if self._manager is not None:
+            self._manager.__exit__(kind, error, trace)
+        elif self._raising:
+            gdal.UseExceptions()
+
+    def _hear(self, level: int, _number: int, text: str) -> None:
+        if level >= gdal.CE_Failure:
+            self.failures.append(text)
