@@ -63,12 +63,12 @@ def bar_chart(key: str, candidates: Sequence[Candidate]) -> BarChart | None:
     if not finite:
         return None
     longest = max(finite) or 1.0
-    winner = best(key, {c.name: values[c.name] for c in candidates})
+    winners = best(key, {c.name: values[c.name] for c in candidates})
     bars = []
     for row, candidate in enumerate(candidates):
         length = 0.0 if isnan(reach[candidate.name]) else reach[candidate.name] / longest
         style = "plain" if candidate.baseline else "other"
-        style = "best" if candidate.name == winner else style
+        style = "best" if candidate.name in winners else style
         text = format_score(key, values[candidate.name])
         label = shorten(candidate.title, 16)
         bars.append(Bar(label, row * BAR_ROW, round(length * BAR_SPAN, 1), text, style))
@@ -77,7 +77,7 @@ def bar_chart(key: str, candidates: Sequence[Candidate]) -> BarChart | None:
 
 
 def histogram_chart(histogram: Histogram, after: str, label: str) -> HistogramChart:
-    """Before (MS), after (``after``) and, if there is one, the reference; every area is the same."""
+    """Before (MS), after (``after``) and, if there is one, the reference, each of area 1."""
     series = [("ms", "MS (before)", "before"), (after, label, "after")]
     if "reference" in histogram.counts:
         series.insert(1, ("reference", "Reference", "truth"))

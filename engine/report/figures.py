@@ -7,7 +7,7 @@ imports nothing but the standard library.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isinf, isnan
+from math import inf, isinf, isnan, nan
 from typing import Iterable, Mapping
 
 DASH = "–"
@@ -40,7 +40,7 @@ class Figure:
 
     def distance(self, value: float) -> float:
         """How far a value is from the ideal; NaN when the figure has no finite ideal."""
-        return float("nan") if isinf(self.ideal) else abs(value - self.ideal)
+        return nan if isinf(self.ideal) else abs(value - self.ideal)
 
     def better(self, a: float, b: float) -> bool:
         """Whether ``a`` is better than ``b``; any number is better than NaN."""
@@ -96,15 +96,9 @@ _WITH = (
         "Linear agreement of each band with the reference, averaged over the bands.",
         "A wrong gain or offset does not lower it.",
     ),
-)
+)  # fmt: skip
 
 _WITHOUT = (
-    Figure(
-        "hqnr", "HQNR", "hybrid quality without reference", "", False, 1.0, False,
-        "Colour agreement and detail agreement multiplied: (1 − Dλ,K)(1 − Ds).",
-        "It can be gamed: smooth images and even plain enlargement may score above the truth. "
-        "Read it only together with D_rho and R-ERGAS; differences below 0.005 are noise.",
-    ),
     Figure(
         "r_ergas", "R-ERGAS", "reprojected global error", "", True, 0.0, False,
         "The fused image is brought back to the resolution of the MS and compared with it: error "
@@ -118,17 +112,17 @@ _WITHOUT = (
         "It says nothing about detail, and is noisy over dark pixels.",
     ),
     Figure(
-        "r_q2n", "R-Q2n", "reprojected quality index", "", False, 1.0, False,
-        "The fused image is brought back to the resolution of the MS: agreement in blocks, all "
-        "bands jointly.",
-        "It says nothing about detail; flat blocks count as much as textured ones.",
-    ),
-    Figure(
         "d_rho", "D_rho", "local decorrelation from the PAN", "", True, 0.0, False,
         "How far the fine structure of the bands is from that of the PAN, in small windows. It "
         "says whether detail has arrived.",
         "Zero is not the truth: infrared and blue differ from the PAN in nature. An image made by "
         "copying the PAN into every band would score best.",
+    ),
+    Figure(
+        "hqnr", "HQNR", "hybrid quality without reference", "", False, 1.0, False,
+        "Colour agreement and detail agreement multiplied: (1 − D_lambda,K)(1 − D_s).",
+        "It can be gamed: smooth images and even plain enlargement may score above the truth. "
+        "Read it only together with D_rho and R-ERGAS; differences below 0.005 are noise.",
     ),
     Figure(
         "d_lambda_k", "D_lambda,K", "spectral distortion (Khan)", "", True, 0.0, False,
@@ -144,14 +138,20 @@ _WITHOUT = (
         "often break.",
     ),
     Figure(
-        "d_lambda", "D_lambda", "spectral distortion (QNR)", "", True, 0.0, False,
-        "Whether the bands relate to each other as they do in the MS.",
-        "It is exactly 0 for plain enlargement, and does not see an error that all bands share.",
+        "r_q2n", "R-Q2n", "reprojected quality index", "", False, 1.0, False,
+        "The fused image is brought back to the resolution of the MS: agreement in blocks, all "
+        "bands jointly.",
+        "It says nothing about detail; flat blocks count as much as textured ones.",
     ),
     Figure(
         "qnr", "QNR", "quality without reference", "", False, 1.0, False,
-        "The older quality index without a reference: (1 − Dλ)(1 − Ds).",
+        "The older quality index without a reference: (1 − D_lambda)(1 − D_s).",
         "Easily gamed, plain enlargement scores high; prefer R-ERGAS and D_rho.",
+    ),
+    Figure(
+        "d_lambda", "D_lambda", "spectral distortion (QNR)", "", True, 0.0, False,
+        "Whether the bands relate to each other as they do in the MS.",
+        "It is exactly 0 for plain enlargement, and does not see an error that all bands share.",
     ),
 )  # fmt: skip
 
@@ -183,10 +183,14 @@ def format_score(key: str, value: float | None, unit: bool = True) -> str:
     return text + ("" if figure.unit == "°" else "\u00a0") + figure.unit
 
 
-def best(key: str, scores: Mapping[str, float]) -> str | None:
-    """The name with the best score of one figure; None when nobody has a number."""
-    winner = None
-    for name, value in scores.items():
-        if not isnan(value) and (winner is None or FIGURES[key].better(value, scores[winner])):
-            winner = name
-    return winner
+def best(key: str, scores: Mapping[str, float]) -> tuple[str, ...]:
+    """The names with the best score of one figure, as printed; none when all are alike."""
+    winner = nan
+    for value in scores.values():
+        if FIGURES[key].better(value, winner):
+            winner = value
+    if isnan(winner):
+        return ()
+    shown = format_score(key, winner)
+    names = tuple(name for name, value in scores.items() if format_score(key, value) == shown)
+    return names if len(names) < len(scores) else ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import suppress
+from errno import ENOSPC
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -40,15 +42,25 @@ def write_report(path: str, report: Report, encode_png: Encode | None = None) ->
         part.write_text(text, encoding="utf-8")
         os.replace(part, target)
     except OSError as error:
-        raise WhetstoneError(
-            "OUT_FOLDER",
-            f"The report could not be written to “{path}”: {error.strerror or error}.",
-            "Check the free space and your rights there, or choose another folder.",
-        ) from None
+        raise _write_error(str(target), error) from None
     finally:
-        if part.exists():
+        with suppress(OSError):
             part.unlink()
     return str(target)
+
+
+def _write_error(path: str, error: OSError) -> WhetstoneError:
+    if error.errno == ENOSPC:
+        return WhetstoneError(
+            "DISK_FULL",
+            f"The disk is full: the report “{path}” was not written.",
+            "Free some space or choose another folder.",
+        )
+    return WhetstoneError(
+        "OUT_FOLDER",
+        f"The report could not be written to “{path}”: {error.strerror or error}.",
+        "Check your rights there and that the file is not open elsewhere, or choose another name.",
+    )
 
 
 def render_report(report: Report, encode_png: Encode | None = None) -> str:
@@ -65,7 +77,14 @@ def render_report(report: Report, encode_png: Encode | None = None) -> str:
     )
     environment.filters["png"] = lambda pixels: _data_uri(encode(_planes(pixels)))
     environment.filters["tick"] = tick
+    environment.filters["amount"] = _amount
     return environment.get_template(TEMPLATE).render(_context(report, encode))
+
+
+def _amount(value: float, unit: str, decimals: int = 2) -> str:
+    """A number with its unit, the degree sign close to it."""
+    number = DASH if isnan(value) else f"{value:.{decimals}f}"
+    return f"{number}{unit}" if unit == "°" else f"{number}\u00a0{unit}"
 
 
 def _backend_png(pixels: Array) -> bytes:
@@ -133,12 +152,12 @@ def _cells(report: Report, keys: tuple[str, ...]) -> dict[str, dict[str, dict[st
     table: dict[str, dict[str, dict[str, Any]]] = {}
     for key in keys:
         values = {c.name: c.scores.get(key, float("nan")) for c in report.candidates}
-        winner = best(key, values) if len(values) > 1 else None
+        winners = best(key, values)
         table[key] = {
             c.name: {
                 "text": format_score(key, values[c.name]),
                 "short": format_score(key, values[c.name], unit=False),
-                "best": c.name == winner,
+                "best": c.name in winners,
                 "why": c.missing.get(key, "not defined for this image"),
                 "missing": isnan(values[c.name]),
             }
@@ -148,17 +167,18 @@ def _cells(report: Report, keys: tuple[str, ...]) -> dict[str, dict[str, dict[st
 
 
 def _missing(report: Report, keys: tuple[str, ...]) -> list[str]:
-    """Why some cells hold a dash, each reason once."""
-    reasons: dict[str, list[str]] = {}
-    for candidate in report.candidates:
-        for key in keys:
-            value = candidate.scores.get(key, float("nan"))
-            if isnan(value):
-                why = candidate.missing.get(key, "not defined for this image")
-                label = FIGURES[key].label
-                label = f"{candidate.title}, {label}" if len(report.candidates) > 1 else label
-                reasons.setdefault(why, []).append(label)
-    return [f"{'; '.join(labels)}: {why}" for why, labels in reasons.items()]
+    """Why some cells hold a dash: every figure and reason once, with names unless all share it."""
+    lines = []
+    for key in keys:
+        reasons: dict[str, list[str]] = {}
+        for c in report.candidates:
+            if isnan(c.scores.get(key, float("nan"))):
+                why = c.missing.get(key, "not defined for this image")
+                reasons.setdefault(why, []).append(c.title)
+        for why, titles in reasons.items():
+            whose = "" if len(titles) == len(report.candidates) else f" ({', '.join(titles)})"
+            lines.append(f"{FIGURES[key].label}{whose}: {why}")
+    return lines
 
 
 def _rows(report: Report, figures: list[Figure]) -> list[Candidate]:
@@ -170,8 +190,9 @@ def _key_figures(report: Report) -> list[dict[str, str]]:
     """The four numbers that a reader should see first, with the grade of their aspect."""
     from .verdict import grade
 
-    keys = ("ergas", "sam", "q2n", "scc") if report.reference else (
-        "r_ergas", "r_sam", "d_rho", "hqnr")  # fmt: skip
+    keys = ("r_ergas", "r_sam", "d_rho", "hqnr")
+    if report.reference:
+        keys = ("ergas", "sam", "q2n", "scc")
     scores = _shown(report).scores
     return [
         {

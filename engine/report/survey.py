@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, log, pi, sqrt
-from typing import TYPE_CHECKING, Iterator, Mapping, Protocol, Sequence
+from typing import TYPE_CHECKING, Iterator, Mapping, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from ..types import Progress, Window
 if TYPE_CHECKING:
     from ..raster.model import RasterInfo
     from ..types import Array
+
+    Pair = Tuple[Array, Array]
 
 TILE = 512
 BINS = 64
@@ -52,7 +54,7 @@ class Tie:
         return Tie(a[1] / b[1], (a[0] - b[0]) / b[1], a[5] / b[5], (a[3] - b[3]) / b[5])
 
 
-def read_nearest(source: Source, tie: Tie, x: Array, y: Array) -> tuple[Array, Array]:
+def read_nearest(source: Source, tie: Tie, x: Array, y: Array) -> Pair:
     """The pixels of a source under base positions ``x``, ``y``; False where there are none."""
     info = source.info
     cols = np.floor(tie.ax * x + tie.bx + 1e-6).astype(int)
@@ -64,11 +66,11 @@ def read_nearest(source: Source, tie: Tie, x: Array, y: Array) -> tuple[Array, A
     c0, c1 = cols[inside_x].min(), cols[inside_x].max()
     r0, r1 = rows[inside_y].min(), rows[inside_y].max()
     values, valid = source.read(Window(int(c0), int(r0), int(c1 - c0 + 1), int(r1 - r0 + 1)))
-    at = np.ix_(np.clip(rows, r0, r1) - r0, np.clip(cols, c0, c1) - c0)
+    at = np.clip(rows, r0, r1)[:, None] - r0, np.clip(cols, c0, c1)[None, :] - c0
     mask = inside_y[:, None] & inside_x[None, :]
     if valid is not None:
         mask = mask & valid[at]
-    picked = np.asarray(values)[(slice(None), *at)].astype(np.float64)
+    picked = np.asarray(values)[:, at[0], at[1]].astype(np.float64)
     return np.where(mask, picked, 0.0), mask
 
 
@@ -143,12 +145,13 @@ def sample_levels(source: Source, windows: int = 64, per_window: int = 4096) -> 
         sample = np.zeros((len(info.bands), 1))
     low, high = np.percentile(sample, (2, 98), axis=1)
     whole = np.dtype(info.bands[0].dtype).kind in "iu"
-    bins = tuple(_bins(*np.percentile(band, (0.1, 99.9)), whole) for band in sample)
+    tails = np.percentile(sample, (0.1, 99.9), axis=1).T
+    bins = tuple(_bins(float(first), float(last), whole) for first, last in tails)
     return Levels(sample.mean(axis=1), low, np.maximum(high, low + 1e-9), bins)
 
 
 def _bins(low: float, high: float, whole: bool) -> Bins:
-    """Bins a little wider than the data; whole steps for whole numbers, so that none stays empty."""
+    """Bins a little wider than the data; whole steps for whole numbers: none stays empty."""
     margin = 0.1 * (high - low)
     first, width = low - margin, (high - low + 2 * margin) / BINS
     if whole:
@@ -156,17 +159,17 @@ def _bins(low: float, high: float, whole: bool) -> Bins:
     return Bins(float(first), float(width) or 1.0)
 
 
-def degrade(values: Array, valid: Array, at: tuple, centres: tuple, sigmas: Sequence) -> tuple:
+def degrade(
+    values: Array, valid: Array, at: Pair, centres: Pair, sigmas: Sequence[tuple[float, float]]
+) -> Pair:
     """Blur with a Gaussian and pick the positions ``centres`` (x, y); all in base positions.
 
     ``at`` holds the positions of the columns and rows of ``values``; ``sigmas`` (x, y) per band.
     """
     done: dict = {}
     for sigma in set(sigmas):
-        done[sigma] = tuple(_weights(c, a, s) for c, a, s in zip(centres, at, sigma))
-    small = np.stack(
-        [done[s][1] @ band @ done[s][0].T for band, s in zip(values, sigmas)]  # fmt: skip
-    )
+        done[sigma] = tuple(_weights(centres[i], at[i], sigma[i]) for i in (0, 1))
+    small = np.stack([done[s][1] @ values[b] @ done[s][0].T for b, s in enumerate(sigmas)])
     wx, wy = done[sigmas[0]]
     return small, wy @ valid.astype(np.float64) @ wx.T > 0.9999
 
@@ -178,12 +181,15 @@ def _weights(centres: Array, positions: Array, sigma: float) -> Array:
 
 
 def gaussian_sigma(gain: float) -> float:
-    """Standard deviation, in MS pixels, of a Gaussian with this gain at the MS Nyquist frequency."""
+    """Standard deviation in MS pixels of a Gaussian with this gain at the MS Nyquist frequency."""
     return sqrt(-2 * log(gain if 0 < gain < 1 else DEFAULT_GAIN)) / pi
 
 
 class Survey:
-    """The pass itself. After ``run``: ``energy``, ``change``, ``errors``, ``angles``, ``counts``."""
+    """The pass itself; ``run`` fills ``energy``, ``change``, ``errors``, ``angles``, ``counts``.
+
+    ``baseline`` names the image that does not count when looking for the largest change.
+    """
 
     def __init__(
         self,
@@ -194,10 +200,12 @@ class Survey:
         gains: Sequence[float] | None = None,
         cell: int = 128,
         map_side: int = 360,
+        baseline: str = "",
     ) -> None:
         self.pan, self.ms, self.fused, self.reference = pan, ms, dict(fused), reference
         base = next(iter(fused.values())).info
         self.base, self.cell = base, cell
+        self.baseline = baseline if len(self.fused) > 1 else ""
         self.n = min([len(ms.info.bands)] + [len(s.info.bands) for s in self.fused.values()])
         self.tie_ms = Tie.between(base, ms.info)
         self.levels = sample_levels(ms)
@@ -217,9 +225,10 @@ class Survey:
         self.change = Grid(width, height, *cells, step=self.cell)
         finest = (1.0, 1.0) if self.reference else (abs(self.tie_ms.ax), abs(self.tie_ms.ay))
         shrink = min(1.0, map_side / max(width * finest[0], height * finest[1]))
-        size = [
-            max(1, int(n * f * shrink)) for n, f in zip((width, height), finest)  # fmt: skip
-        ]
+        size = (
+            max(1, int(width * finest[0] * shrink)),
+            max(1, int(height * finest[1] * shrink)),
+        )
         self.errors = {name: Grid(width, height, *size) for name in self.fused}
         self.angles = {name: Grid(width, height, *size) for name in self.fused}
 
@@ -252,7 +261,7 @@ class Survey:
             else:
                 self._add_residual(name, source, (x, y), centres, ms)
 
-    def _ms_centres(self, tile: Window) -> tuple[Array, Array]:
+    def _ms_centres(self, tile: Window) -> Pair:
         """Base positions of the MS pixel centres inside a tile: every MS pixel in one tile only."""
         tie, out = self.tie_ms, []
         for start, size, a, b in (
@@ -275,33 +284,35 @@ class Survey:
         for band in range(self.n):
             self.counts[name][band] += self.levels.bins[band].count(values[band][valid])
 
-    def _add_residual(
-        self, name: str, source: Source, at: tuple, centres: tuple, ms: tuple
-    ) -> None:
+    def _add_residual(self, name: str, source: Source, at: Pair, centres: Pair, ms: Pair) -> None:
         """Blur the fused image like the sensor would, and compare it with the MS."""
         tie = Tie.between(self.base, source.info)
-        sigma = self._sigmas[0]
-        halo = [int(ceil(4 * s)) for s in sigma]
-        wide = [
-            np.arange(a[0] - h, a[-1] + h + 0.5) for a, h in zip(at, halo)  # fmt: skip
-        ]
-        wide = [
-            w[(w > 0) & (w < size)] for w, size in zip(wide, (self.base.width, self.base.height))
-        ]
+        wide = self._with_halo(at)
         values, valid = read_nearest(source, tie, *wide)
-        inner = np.ix_(np.isin(wide[1], at[1]), np.isin(wide[0], at[0]))
-        self._add_counts(name, values[(slice(None), *inner)], valid[inner])
+        col, row = (int(at[axis][0] - wide[axis][0]) for axis in (0, 1))
+        inner = slice(row, row + at[1].size), slice(col, col + at[0].size)
+        self._add_counts(name, values[:, inner[0], inner[1]], valid[inner])
         if centres[0].size and centres[1].size:
-            small = degrade(values[: self.n], valid, tuple(wide), centres, self._sigmas)
+            small = degrade(values[: self.n], valid, wide, centres, self._sigmas)
             self._add_errors(name, centres, small, ms)
 
-    def _add_errors(self, name: str, at: tuple, image: tuple, target: tuple) -> None:
+    def _with_halo(self, at: Pair) -> Pair:
+        """Positions grown by what the blur needs, as far as the image goes."""
+        out = []
+        for axis, size in enumerate((self.base.width, self.base.height)):
+            halo = ceil(4 * max(sigma[axis] for sigma in self._sigmas))
+            grown = np.arange(at[axis][0] - halo, at[axis][-1] + halo + 0.5)
+            out.append(grown[(grown > 0) & (grown < size)])
+        return out[0], out[1]
+
+    def _add_errors(self, name: str, at: Pair, image: Pair, target: Pair) -> None:
         (values, ok), (truth, known) = image, target
         values, truth, valid = values[: self.n], truth[: self.n], ok & known
         error = np.mean(((values - truth) / self._scale) ** 2, axis=0)
-        self.errors[name].add(*at, error, valid)
-        self.change.add(*at, error, valid)
+        self.errors[name].add(at[0], at[1], error, valid)
+        if name != self.baseline:
+            self.change.add(at[0], at[1], error, valid)
         norms = np.sqrt(np.sum(values**2, axis=0) * np.sum(truth**2, axis=0))
         seen = valid & (norms > 0)
         cosine = np.sum(values * truth, axis=0) / np.where(norms > 0, norms, 1.0)
-        self.angles[name].add(*at, np.degrees(np.arccos(np.clip(cosine, -1, 1))), seen)
+        self.angles[name].add(at[0], at[1], np.degrees(np.arccos(np.clip(cosine, -1, 1))), seen)

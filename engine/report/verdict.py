@@ -74,7 +74,7 @@ def judge_all(candidates: Sequence[Candidate], reference: bool) -> Verdict:
         single.grade,
         single.findings,
         single.cautions,
-        _rule(reference),
+        f"{_rule(reference)} {single.rule}",
         winner.name,
     )
 
@@ -153,11 +153,11 @@ def _gain(ergas: float, plain: float) -> Finding | None:
     level = GRADES[0] if share >= 0.2 else GRADES[1] if share > TIE else GRADES[2]
     against = f"ERGAS {ergas:.3f} against {plain:.3f}"
     if share > TIE:
-        text = f"The error is {share:.0%} below that of plain enlargement ({against})."
+        text = f"The error is {100 * share:.0f} % below that of plain enlargement ({against})."
     elif share >= -TIE:
         text = f"It is no better than plain enlargement ({against})."
     else:
-        text = f"The error is {-share:.0%} above that of plain enlargement ({against})."
+        text = f"The error is {-100 * share:.0f} % above that of plain enlargement ({against})."
     return Finding("Gain over enlargement", level, ("ergas",), text)
 
 
@@ -165,7 +165,7 @@ def _similarity(scores: Mapping[str, float]) -> Finding | None:
     numbers = _numbers(scores, "q2n", "scc")
     if not numbers:
         return None
-    return Finding("Structure", "", ("q2n", "scc"), f"Agreement of structure: {numbers} (1 = same).")
+    return Finding("Structure", "", ("q2n", "scc"), f"Agreement of structure: {numbers} (of 1).")
 
 
 # --- one image, without a reference ---------------------------------------------------------------

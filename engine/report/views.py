@@ -24,6 +24,7 @@ RAMP = (
 )  # fmt: skip
 CROP = 128
 SHOWN = 256  # least side of a crop in the report, in pixels of the screen
+LEAST_SPAN = 0.35  # of the scene's stretch: calm places must not be blown up to noise
 VOID = (128, 128, 128)
 
 
@@ -36,17 +37,19 @@ def collect_views(
     titles: Mapping[str, str] | None = None,
     roles: Sequence[str] = (),
     gains: Sequence[float] | None = None,
+    baseline: str = "exp",
     progress: Progress | None = None,
 ) -> Views:
     """Look at a pair and its fused images (all on one grid; the first one is the base).
 
     ``roles`` ("red", "nir", ...) and ``gains`` (MTF at the MS Nyquist frequency) go by MS band, as
-    the sensor table gives them. The sources are read in windows only and not closed.
+    the sensor table gives them; ``baseline`` does not count
+    when looking for the place of most change. The sources are read in windows only and not closed.
     """
     progress = progress or Progress()
     base = next(iter(fused.values())).info
     cell = int(np.clip(min(base.width, base.height) // 3, 16, CROP))
-    survey = Survey(pan, ms, fused, reference, gains, cell)
+    survey = Survey(pan, ms, fused, reference, gains, cell, baseline=baseline)
     survey.run(PartOfProgress(progress, 0.0, 0.9, "Looking for places to show: "))
     rgb = true_colour(ms.info, roles)
     names = {name: (titles or {}).get(name, name) for name in fused}
@@ -139,26 +142,42 @@ class _Camera:
         zoom = max(1, -(-SHOWN // max(width, height)))
         x = left + (np.arange(width * zoom) + 0.5) / zoom
         y = top + (np.arange(height * zoom) + 0.5) / zoom
+        pan = self._stretch(survey.pan, x, y, self.pan_levels, [0])
+        colour = self._stretch(survey.ms, x, y, survey.levels, self.rgb)
         pictures = [
-            Picture("PAN", self._shoot(survey.pan, x, y, self.pan_levels, [0])),
-            Picture("MS", self._shoot(survey.ms, x, y, survey.levels, self.rgb)),
+            Picture("PAN", self._shoot(survey.pan, x, y, *pan)),
+            Picture("MS", self._shoot(survey.ms, x, y, *colour)),
         ]
         if survey.reference:
-            pixels = self._shoot(survey.reference, x, y, survey.levels, self.rgb)
-            pictures.append(Picture("Reference", pixels))
+            pictures.append(Picture("Reference", self._shoot(survey.reference, x, y, *colour)))
         for name, source in survey.fused.items():
-            pixels = self._shoot(source, x, y, survey.levels, self.rgb)
-            pictures.append(Picture(self.names[name], pixels, name))
+            pictures.append(Picture(self.names[name], self._shoot(source, x, y, *colour), name))
         return Place(title, why, self._where(left, top, width, height), tuple(pictures))
 
-    def _shoot(self, source: Source, x: Array, y: Array, levels: Levels, bands: list) -> Array:
-        values, valid = read_nearest(source, Tie.between(self.survey.base, source.info), x, y)
-        shown = [
-            np.clip((values[b] - levels.low[b]) / (levels.high[b] - levels.low[b]), 0, 1)
-            for b in bands
-        ]
+    def _look(self, source: Source, x: Array, y: Array) -> tuple[Array, Array]:
+        return read_nearest(source, Tie.between(self.survey.base, source.info), x, y)
+
+    def _stretch(self, source: Source, x: Array, y: Array, levels: Levels, bands: list) -> tuple:
+        """The scene's stretch per band, narrowed or moved to the place for all bands alike.
+
+        So hues stay those of the scene, and neither a bright roof nor a dark field is blank.
+        """
+        low, span = levels.low[bands], (levels.high - levels.low)[bands]
+        values, valid = self._look(source, x, y)
+        local = (values[bands][:, valid] - low[:, None]) / span[:, None]
+        if local.size:
+            first, last = np.percentile(local, (2, 98))
+            grow = max(0.0, LEAST_SPAN - (last - first)) / 2
+            low, span = low + (first - grow) * span, (last - first + 2 * grow) * span
+        return bands, low[:, None, None], span[:, None, None]
+
+    def _shoot(
+        self, source: Source, x: Array, y: Array, bands: list, low: Array, span: Array
+    ) -> Array:
+        values, valid = self._look(source, x, y)
         grey = np.array(VOID, float)[: len(bands), None, None] / 255
-        return (np.where(valid, np.stack(shown), grey) * 255).round().astype(np.uint8)
+        shown = np.where(valid, np.clip((values[bands] - low) / span, 0, 1), grey)
+        return (shown * 255).round().astype(np.uint8)
 
     def _where(self, left: int, top: int, width: int, height: int) -> str:
         text = f"columns {left}–{left + width - 1}, rows {top}–{top + height - 1}"
@@ -189,7 +208,7 @@ def _maps(survey: Survey, names: Mapping[str, str]) -> tuple[MapLayer, ...]:
                 "The fused image, blurred and sampled like the MS, minus the MS: all bands, in per "
                 "cent of their mean. Dark everywhere means that the radiometry survived.",
             ),
-            ("Colour turn at MS scale", "The spectral angle between that blurred image and the MS."),
+            ("Colour turn at MS scale", "The spectral angle between the same two images."),
         )
     layers = [
         _layer(title, why, unit, fields, names)
@@ -206,7 +225,8 @@ def _layer(
     joined = np.concatenate(known)
     if not joined.size:
         return None
-    high = float(np.percentile(joined, 98)) or 1.0
+    usual = np.median([np.percentile(values, 98) for values in known if values.size])
+    high = min(float(np.percentile(joined, 98)), 3 * float(usual)) or 1.0  # one bad, others shown
     pictures, summaries = [], []
     for (name, field), values in zip(fields.items(), known):
         seen = np.isfinite(field)
