@@ -1,7 +1,7 @@
 """The ground every Whetstone algorithm stands on.
 
-Layers are resolved on the main thread (:meth:`WhetstoneAlgorithm.prepare`), the engine's job runs
-on whatever thread Processing chose (:meth:`WhetstoneAlgorithm.process`) and sees plain values only.
+Layers are resolved on the main thread (:meth:`WhetstoneAlgorithm.read_parameters`), the engine's job runs
+on whatever thread Processing chose (:meth:`WhetstoneAlgorithm.execute`) and sees plain values only.
 """
 
 from __future__ import annotations
@@ -77,8 +77,13 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
         fine, text = super().checkParameterValues(parameters, context)
         if not fine:
             return fine, text
+        for destination in self.destinationParameterDefinitions():
+            value = parameters.get(destination.name())
+            fine, text = self.provider().isSupportedOutputValue(value, destination, context)
+            if not fine:
+                return fine, text
         try:
-            self.check(parameters, context)
+            self.check_parameters(parameters, context)
         except WhetstoneError as error:
             return False, str(error)
         return True, ""
@@ -87,7 +92,7 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
         """On the main thread: turn layers into plain values."""
         self.notes = []
         try:
-            self.prepared = self.prepare(parameters, context)
+            self.prepared = self.read_parameters(parameters, context)
         except WhetstoneError as error:
             raise QgsProcessingException(str(error)) from error
         return True
@@ -97,7 +102,7 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
         for note in self.notes:
             feedback.pushWarning(note)
         try:
-            return self.process(parameters, context, FeedbackProgress(feedback))
+            return self.execute(parameters, context, FeedbackProgress(feedback))
         except Cancelled as error:
             feedback.pushInfo(tr(error.message))
         except WhetstoneError as error:
@@ -107,14 +112,14 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
 
     # -- what subclasses give -----------------------------------------------------------------
 
-    def check(self, parameters, context) -> None:
+    def check_parameters(self, parameters, context) -> None:
         """Raise ``WhetstoneError`` when the headers alone tell that the job cannot work."""
 
-    def prepare(self, parameters, context):
+    def read_parameters(self, parameters, context):
         """Read the parameters; what is returned is found in ``self.prepared`` later."""
         raise NotImplementedError
 
-    def process(self, parameters, context, progress) -> dict:
+    def execute(self, parameters, context, progress) -> dict:
         """Run the job and return the outputs."""
         raise NotImplementedError
 

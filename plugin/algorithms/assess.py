@@ -71,12 +71,12 @@ class AssessAlgorithm(WhetstoneAlgorithm):
         add_figures(self)
         self.addOutput(QgsProcessingOutputString("VERDICT", tr("Verdict in words")))
 
-    def check(self, parameters, context) -> None:
+    def check_parameters(self, parameters, context) -> None:
         check_pair(self, parameters, context)
         for name in ("FUSED", "REFERENCE"):
             other_source(self, parameters, context, name, [])
 
-    def prepare(self, parameters, context):
+    def read_parameters(self, parameters, context):
         pair = read_pair(self, parameters, context, self.notes)
         return AssessJob(
             fused=other_source(self, parameters, context, "FUSED", self.notes),
@@ -89,7 +89,7 @@ class AssessAlgorithm(WhetstoneAlgorithm):
             html=self.parameterAsFileOutput(parameters, "HTML", context) or None,
         )
 
-    def process(self, parameters, context, progress) -> dict:
+    def execute(self, parameters, context, progress) -> dict:
         result = self.run_job(self.prepared, progress)
         progress.message(result.verdict)
         results = {**as_outputs(result.scores), "VERDICT": result.verdict}

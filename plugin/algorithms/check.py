@@ -53,17 +53,17 @@ class CheckAlgorithm(WhetstoneAlgorithm):
             "SHIFT_CONFIDENCE": tr("Confidence of the shift (0 to 1)"),
         }
 
-    def check(self, parameters, context) -> None:
+    def check_parameters(self, parameters, context) -> None:
         """What makes no pair at all is refused here; the rest is for the check to say."""
         read_pair(self, parameters, context, [])
 
-    def prepare(self, parameters, context):
+    def read_parameters(self, parameters, context):
         pair = read_pair(self, parameters, context, self.notes)
         sensor = self.parameterAsEnumString(parameters, "SENSOR", context)
         page = self.parameterAsFileOutput(parameters, "HTML", context) or None
         return CheckJob(pan=pair.pan, ms=pair.ms, sensor=sensor), pair.name, page
 
-    def process(self, parameters, context, progress) -> dict:
+    def execute(self, parameters, context, progress) -> dict:
         job, name, page = self.prepared
         result = self.run_job(job, progress)
         rows = summary_rows(result)

@@ -118,11 +118,11 @@ class ClassicalAlgorithm(WhetstoneAlgorithm):
             "CLIPPED": tr("Values clipped to the range of the data type"),
         }
 
-    def check(self, parameters, context) -> None:
+    def check_parameters(self, parameters, context) -> None:
         creation_options(self.parameterAsString(parameters, "OPTIONS", context))
         check_pair(self, parameters, context)
 
-    def prepare(self, parameters, context):
+    def read_parameters(self, parameters, context):
         pair = read_pair(self, parameters, context, self.notes)
         dtype = self.parameterAsEnumString(parameters, "DTYPE", context)
         job = FuseJob(
@@ -146,7 +146,7 @@ class ClassicalAlgorithm(WhetstoneAlgorithm):
         assess = html is not None or self.parameterAsBool(parameters, "ASSESS", context)
         return job, pair, assess, html
 
-    def process(self, parameters, context, progress) -> dict:
+    def execute(self, parameters, context, progress) -> dict:
         job, pair, assess, html = self.prepared
         finished = False
         try:

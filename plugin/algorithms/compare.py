@@ -101,11 +101,11 @@ class CompareAlgorithm(WhetstoneAlgorithm):
         )
         add_crop(self, crop)
 
-    def check(self, parameters, context) -> None:
+    def check_parameters(self, parameters, context) -> None:
         check_pair(self, parameters, context)
         other_source(self, parameters, context, "REFERENCE", [])
 
-    def prepare(self, parameters, context):
+    def read_parameters(self, parameters, context):
         pair = read_pair(self, parameters, context, self.notes)
         job = CompareJob(
             pan=pair.pan,
@@ -122,7 +122,7 @@ class CompareAlgorithm(WhetstoneAlgorithm):
         )
         return job, pair, self.parameterAsEnumString(parameters, "LOAD", context)
 
-    def process(self, parameters, context, progress) -> dict:
+    def execute(self, parameters, context, progress) -> dict:
         job, pair, load = self.prepared
         result = self.run_job(job, progress)
         best = next(row for row in result.rows if row["method"] == result.best)

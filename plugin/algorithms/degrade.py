@@ -39,10 +39,10 @@ class DegradeAlgorithm(WhetstoneAlgorithm):
             "GT": tr("Ground truth (original MS)"),
         }
 
-    def check(self, parameters, context) -> None:
+    def check_parameters(self, parameters, context) -> None:
         check_pair(self, parameters, context)
 
-    def prepare(self, parameters, context):
+    def read_parameters(self, parameters, context):
         pair = read_pair(self, parameters, context, self.notes)
         return DegradeJob(
             pan=pair.pan,
@@ -52,7 +52,7 @@ class DegradeAlgorithm(WhetstoneAlgorithm):
             protocol=self.parameterAsEnumString(parameters, "PROTOCOL", context),
         )
 
-    def process(self, parameters, context, progress) -> dict:
+    def execute(self, parameters, context, progress) -> dict:
         result = self.run_job(self.prepared, progress)
         return {
             "PAN": result.pan,
