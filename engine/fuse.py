@@ -1,0 +1,237 @@
+"""Fuse a pair: estimate over the scene, apply window by window, write."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import __version__
+from .classical import METHODS, Scene
+from .errors import WhetstoneError
+from .fields import Fields, fields
+from .jobs import FuseJob, FuseResult, job_to_json
+from .pair import Pair, open_pair
+from .radiometry import output_dtype, output_nodata, to_output
+from .raster.model import BandInfo, OutputSpec
+from .raster.output import Output
+from .registration import Shift, estimate_shift
+from .tiling import grid, in_order, thread_count
+from .types import PartOfProgress, Progress, Window
+
+if TYPE_CHECKING:
+    from .classical import Method
+    from .types import Array
+
+#: The tag under which an output carries the job that made it.
+JOB_TAG = "WHETSTONE_JOB"
+MIN_BLOCK, MAX_BLOCK = 64, 4096
+#: Tags that describe the input file rather than the image.
+_OWN_TAGS = ("AREA_OR_POINT", "TIFFTAG_", "OVR_", "STATISTICS_", "WHETSTONE_")
+
+
+def fuse(job: FuseJob, progress: Progress) -> FuseResult:
+    """Run a :class:`FuseJob`; see there for what its fields mean."""
+    started = time.monotonic()
+    method = find_method(job.method)
+    _check(job)
+    threads = thread_count(job.threads)
+    with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as pair:
+        window = pair.window_of(job.bounds)
+        if job.protocol == "toolbox" and window != pair.scene:
+            raise WhetstoneError(
+                "TOOLBOX_BOUNDS", "The toolbox protocol fuses whole scenes only.", "Leave --bounds out."
+            )
+        plan = _plan(job, pair, window)
+        with Output(
+            job.out, plan.spec, pair.backend, fingerprint=_fingerprint(job),
+            inputs=[*job.pan.paths, *job.ms.paths], format=job.format, overviews=job.overviews,
+        ) as output:
+            shift, notes = _shift(job, pair, threads, PartOfProgress(progress, 0.0, 0.05))
+            scene = Scene(pair, threads, PartOfProgress(progress, 0.05, 0.35))
+            estimate = method.estimate(scene)
+            tally = _Tally()
+            part = PartOfProgress(progress, 0.35, 0.97)
+            if job.protocol == "toolbox":
+                f = scene.fields(window)
+                _put(output, window, window, _finish(f, method.apply(f, estimate), plan, tally))
+            else:
+                _apply(job, pair, method, estimate, plan, output, threads, tally, part)
+            if not tally.valid:
+                raise WhetstoneError(
+                    "EMPTY", "No valid pixels in the chosen area.", "Check bounds and nodata values."
+                )
+            progress.update(0.97, "finishing the file")
+        progress.update(1.0, "done")
+        for note in notes:
+            progress.message(note)
+        return FuseResult(
+            out=os.path.abspath(job.out), method=job.method, sensor=pair.sensor.key,
+            width=window.width, height=window.height, bands=pair.bands, dtype=str(plan.dtype),
+            ratio=pair.ratio, phase=pair.geometry.phase,
+            shift=(shift.dx, shift.dy) if shift and shift.known else None,
+            shift_confidence=shift.confidence if shift else 0.0,
+            coregistered=bool(job.coregister and shift and shift.known),
+            clipped=tally.clipped, valid_fraction=tally.valid / tally.seen,
+            seconds=time.monotonic() - started, notes=(*pair.notes, *notes, *tally.notes()),
+        )
+
+
+def find_method(name: str) -> Method:
+    """The classical method called ``name``; refused with a suggestion when there is none."""
+    if name in METHODS:
+        return METHODS[name]
+    close = difflib.get_close_matches(name.lower(), list(METHODS), 1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise WhetstoneError(
+        "METHOD_UNKNOWN", f"There is no method called {name!r}.", f"{hint}Choose {', '.join(METHODS)}."
+    )
+
+
+def _check(job: FuseJob) -> None:
+    if not MIN_BLOCK <= job.block <= MAX_BLOCK:
+        raise WhetstoneError(
+            "BLOCK", f"The block is {job.block} pixels; it must be {MIN_BLOCK} to {MAX_BLOCK}."
+        )
+    if job.format not in ("gtiff", "cog"):
+        raise WhetstoneError("OUT_FORMAT", f"There is no format {job.format!r}.", "Choose gtiff or cog.")
+    if job.coregister and job.protocol == "toolbox":
+        raise WhetstoneError(
+            "TOOLBOX_COREGISTER", "The toolbox protocol ties arrays by their indices.",
+            "Leave --coregister out or use --protocol product.",
+        )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is the same for every window of the output."""
+
+    window: Window
+    dtype: np.dtype
+    nodata: float | None
+    spec: OutputSpec
+
+
+def _plan(job: FuseJob, pair: Pair, window: Window) -> _Plan:
+    dtype = output_dtype(job.dtype, pair.ms.info, job.protocol)
+    nodata = output_nodata(
+        dtype, pair.ms.info, pair.pan.may_be_invalid or pair.ms.may_be_invalid
+    )
+    info = pair.pan.info
+    transform = info.transform
+    if transform is not None:
+        x0, dx, _, y0, _, dy = transform
+        transform = (x0 + dx * window.col, dx, 0.0, y0 + dy * window.row, 0.0, dy)
+    keep = {k: v for k, v in pair.ms.info.tags.items() if not k.upper().startswith(_OWN_TAGS)}
+    spec = OutputSpec(
+        window.width, window.height,
+        tuple(_output_band(band, dtype, nodata) for band in pair.ms.info.bands),
+        info.crs, transform,
+        tags={
+            **keep,
+            "WHETSTONE_VERSION": __version__,
+            "WHETSTONE_METHOD": job.method,
+            "WHETSTONE_SENSOR": pair.sensor.key,
+            JOB_TAG: job_to_json(job),
+        },
+        creation_options=dict(job.creation_options),
+        rpc=info.rpc if window == Window(0, 0, info.width, info.height) else {},
+    )
+    return _Plan(window, dtype, nodata, spec)
+
+
+def _output_band(band: BandInfo, dtype: np.dtype, nodata: float | None) -> BandInfo:
+    tags = {k: v for k, v in band.tags.items() if not k.upper().startswith(_OWN_TAGS)}
+    return replace(band, dtype=str(dtype), nodata=nodata, tags=tags)
+
+
+def _fingerprint(job: FuseJob) -> str:
+    """What must be the same for an interrupted run to be resumed: the job, the program, the inputs."""
+    facts: list[object] = [__version__, json.loads(job_to_json(replace(job, threads=0)))]
+    for path in (*job.pan.paths, *job.ms.paths):
+        try:
+            stat = os.stat(path)
+            facts.append([path, stat.st_size, stat.st_mtime_ns])
+        except OSError:  # a GDAL name such as /vsizip/... has no file of its own
+            facts.append([path])
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _shift(
+    job: FuseJob, pair: Pair, threads: int, progress: Progress
+) -> tuple[Shift | None, list[str]]:
+    """Estimate the shift, and move the MS by it when asked to."""
+    if job.protocol == "toolbox":
+        return None, []
+    shift = estimate_shift(pair, threads, progress)
+    notes = [shift.describe(pair.ratio)]
+    if job.coregister and shift.known:
+        pair.geometry = pair.geometry.shifted(shift.dx, shift.dy)
+        notes = [f"Corrected: {notes[0].split(' Fringes')[0]}"]
+    return shift, notes
+
+
+class _Tally:
+    """Counts over all windows."""
+
+    def __init__(self) -> None:
+        self.clipped = self.valid = self.seen = 0
+
+    def add(self, clipped: int, valid: int, seen: int) -> None:
+        self.clipped += clipped
+        self.valid += valid
+        self.seen += seen
+
+    def notes(self) -> list[str]:
+        """What of it the user should know."""
+        if not self.clipped:
+            return []
+        share = 100 * self.clipped / max(self.valid, 1)
+        return [
+            f"{self.clipped} pixels ({share:.2g} %) had an extreme ratio of PAN to intensity and were clipped."
+        ]
+
+
+def _finish(f: Fields, values: Array, plan: _Plan, tally: _Tally) -> Array:
+    size = f.window.width * f.window.height
+    tally.add(f.clipped, size if f.valid is None else int(np.count_nonzero(f.valid)), size)
+    return to_output(values, f.valid, plan.dtype, plan.nodata)
+
+
+def _apply(
+    job: FuseJob, pair: Pair, method: Method, estimate: dict[str, Array], plan: _Plan,
+    output: Output, threads: int, tally: _Tally, progress: Progress,
+) -> None:
+    """Fuse all windows that an interrupted run has not written yet, in raster order."""
+    bottom = plan.window.row + output.rows_done
+    todo = [w for w in grid(plan.window, job.block) if w.stop[1] > bottom]
+    if output.rows_done:
+        progress.message(f"Resuming an interrupted run at row {output.rows_done} of {plan.window.height}.")
+        tally.add(0, output.rows_done * plan.window.width, output.rows_done * plan.window.width)
+
+    def work(window: Window) -> tuple[Array, _Tally]:
+        own = _Tally()
+        f = fields(pair, window)
+        if f.valid is not None and not f.valid.any():
+            values = np.zeros((pair.bands, *window.shape), pair.dtype)
+        else:
+            values = method.apply(f, estimate)
+        return _finish(f, values, plan, own), own
+
+    for done, (window, (values, own)) in enumerate(in_order(work, todo, threads, progress)):
+        _put(output, window, plan.window, values)
+        tally.add(own.clipped, own.valid, own.seen)
+        if window.stop[0] == plan.window.stop[0]:
+            output.checkpoint(window.stop[1] - plan.window.row)
+        progress.update((done + 1) / len(todo), "fusing")
+
+
+def _put(output: Output, window: Window, area: Window, values: Array) -> None:
+    """Write a window of the scene where it lies in the output."""
+    output.write(window._replace(col=window.col - area.col, row=window.row - area.row), values)
