@@ -1,7 +1,7 @@
 """The ground every Whetstone algorithm stands on.
 
-Layers are resolved on the main thread (:meth:`WhetstoneAlgorithm.read_parameters`), the engine's job runs
-on whatever thread Processing chose (:meth:`WhetstoneAlgorithm.execute`) and sees plain values only.
+Layers are resolved on the main thread (``read_parameters``); the engine's job runs on whatever
+thread Processing chose (``execute``) and sees plain values only.
 """
 
 from __future__ import annotations

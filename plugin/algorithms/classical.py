@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qgis.core import (
     QgsApplication,
     QgsProcessingParameterBoolean,
@@ -128,7 +130,7 @@ class ClassicalAlgorithm(WhetstoneAlgorithm):
         job = FuseJob(
             pan=pair.pan,
             ms=pair.ms,
-            out=self.parameterAsOutputLayer(parameters, "OUTPUT", context),
+            out="",  # known only to the context in which the job runs
             method=self.parameterAsEnumString(parameters, "METHOD", context),
             sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
             bounds=extent_bounds(self, parameters, context, pair.pan_crs),
@@ -148,6 +150,7 @@ class ClassicalAlgorithm(WhetstoneAlgorithm):
 
     def execute(self, parameters, context, progress) -> dict:
         job, pair, assess, html = self.prepared
+        job = replace(job, out=self.parameterAsOutputLayer(parameters, "OUTPUT", context))
         finished = False
         try:
             results = self._fuse(job, pair, context, assess, html, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessingFeedback,
     QgsRasterRange,
-    QgsReferencedRectangle,
     QgsRectangle,
+    QgsReferencedRectangle,
 )
 
 
@@ -25,7 +26,7 @@ class Listener(QgsProcessingFeedback):
         super().__init__(False)
         self.warnings = []
 
-    def pushWarning(self, warning):
+    def pushWarning(self, warning):  # noqa: N802
         self.warnings.append(warning)
 
 
@@ -125,9 +126,8 @@ def test_extent_in_another_crs(job, scene):
 
     there = QgsCoordinateReferenceSystem("EPSG:4326")
     degrees = QgsCoordinateTransform(here, there, QgsProject.instance()).transformBoundingBox(box)
-    text = "{},{},{},{} [EPSG:4326]".format(
-        degrees.xMinimum(), degrees.xMaximum(), degrees.yMinimum(), degrees.yMaximum()
-    )
+    xs, ys = (degrees.xMinimum(), degrees.xMaximum()), (degrees.yMinimum(), degrees.yMaximum())
+    text = f"{xs[0]},{xs[1]},{ys[0]},{ys[1]} [EPSG:4326]"
     made = job(PAN=scene.pan, MS=scene.ms, EXTENT=text)
     assert made.bounds == pytest.approx((x + 40, y - 120, x + 120, y - 40), abs=1.0)
 
@@ -163,7 +163,7 @@ def test_vsizip_geopackage_and_open_options(job, scene, layer, tmp_path):
     )
     with_option = layer(f"{scene.ms}|option:NUM_THREADS=2")
     path = job(PAN=scene.pan, MS=with_option).ms.paths[0]
-    assert path.endswith(".vrt") and "NUM_THREADS" in open(path).read()
+    assert path.endswith(".vrt") and "NUM_THREADS" in Path(path).read_text()
 
 
 def test_folder_and_report_destinations(job, scene, tmp_path):

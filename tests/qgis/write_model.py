@@ -1,4 +1,4 @@
-"""Make ``resources/models/sharpen_and_assess.model3`` by QGIS's own hand (hash seed: same order each time).
+"""Make ``resources/models/sharpen_and_assess.model3`` by QGIS's own hand.
 
 QT_HASH_SEED=0 QT_QPA_PLATFORM=offscreen .venv/qgis/bin/python tests/qgis/write_model.py
 """
@@ -21,8 +21,8 @@ from qgis.PyQt.QtCore import QPointF
 
 MODEL = Path(__file__).resolve().parents[2] / "resources/models/sharpen_and_assess.model3"
 HELP = {
-    "ALG_DESC": "Fuses a PAN and an MS image, then scores the result and writes a report. A model to "
-    "run as it is, or to open in the Model Designer and take as a start for your own.",
+    "ALG_DESC": "Fuses a PAN and an MS image, then scores the result and writes a report. A model "
+    "to run as it is, or to open in the Model Designer and take as a start for your own.",
     "PAN": "The sharp image with one grey band.",
     "MS": "The coarser image with the colours.",
     "METHOD": "How to fuse; gsa is a good first choice.",
