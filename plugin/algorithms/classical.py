@@ -13,7 +13,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
-from ...engine import AssessJob, FuseJob, RasterSource
+from ...engine import AssessJob, FuseJob, RasterSource, WhetstoneError
 from ...engine.classical import METHODS
 from ...engine.types import PartOfProgress
 from ..figures import as_outputs
@@ -169,7 +169,11 @@ class ClassicalAlgorithm(WhetstoneAlgorithm):
         if context.willLoadLayerOnCompletion(job.out):
             self._dress(context, job, pair, result)
         if assess:
-            results.update(self._assess(job, pair, html, PartOfProgress(progress, share, 1.0)))
+            try:
+                results.update(self._assess(job, pair, html, PartOfProgress(progress, share, 1.0)))
+            except WhetstoneError:
+                progress.message(tr("The fused image itself is complete: {}").format(job.out))
+                raise
         return results
 
     def _assess(self, job, pair, html, progress) -> dict:

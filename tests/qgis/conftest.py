@@ -57,8 +57,10 @@ def draw(size: int) -> np.ndarray:
         scene[band] = 500 + 120 * band + 150 * np.sin(6 * x + band) * np.cos(5 * y - band)
     for _ in range(60):
         row, col, side = rng.integers(0, size - 12), rng.integers(0, size - 12), rng.integers(3, 12)
-        scene[:, row : row + side, col : col + side] += rng.uniform(-200, 400, (4, 1, 1))
-    return np.clip(scene + rng.normal(0, 8, scene.shape), 1, 2000)
+        roof = rng.uniform(-200, 400) + rng.uniform(-40, 40, (4, 1, 1))
+        scene[:, row : row + side, col : col + side] += roof
+    texture = rng.normal(0, 15, (size, size)) + rng.normal(0, 2, scene.shape)
+    return np.clip(scene + texture, 1, 2000)
 
 
 @dataclass(frozen=True)

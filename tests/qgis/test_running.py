@@ -154,11 +154,11 @@ def test_shipped_model(plugin, scene, tmp_path):
 
     parameters = {
         "PAN": scene.pan, "MS": scene.ms, "METHOD": "brovey",
-        "Fused": str(tmp_path / "m.tif"), "Report": str(tmp_path / "m.html"),
+        "fuse:Fused": str(tmp_path / "m.tif"), "scores:Report": str(tmp_path / "m.html"),
     }  # fmt: skip
     result = processing.run("whetstone:sharpen_and_assess", parameters)
-    assert result["Fused"] == parameters["Fused"] and (tmp_path / "m.html").is_file()
-    assert gdal.Open(result["Fused"]).RasterXSize == 256
+    assert result["fuse:Fused"] == parameters["fuse:Fused"] and (tmp_path / "m.html").is_file()
+    assert gdal.Open(result["fuse:Fused"]).RasterXSize == 256
 
 
 class Run:

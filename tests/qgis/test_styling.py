@@ -94,11 +94,11 @@ def test_style_follows_chosen_bands(fuse, project, layer, scene):
 
 def test_true_colour_and_cumulative_cut_without_a_project_layer(fuse, layer, scene):
     fused = fuse(PAN=scene.pan, MS=scene.ms, METHOD="brovey")
-    provider = layer(scene.ms).dataProvider()
+    ms = layer(scene.ms)
     rows = stretch(fused)
     assert [row[0] for row in rows] == [3, 2, 1]  # Blue, Green, Red, NIR by name
     for band, low, high, law in rows:
-        cut = provider.cumulativeCut(band, 0.02, 0.98)
+        cut = ms.dataProvider().cumulativeCut(band, 0.02, 0.98)
         assert (low, high) == pytest.approx(cut[:2], abs=1.0)
         assert law == int(LAW.StretchToMinimumMaximum)
     assert fused.name() == "ms BROVEY"

@@ -1,0 +1,152 @@
+"""The plugin in ``qgis_process``, in an empty profile: from the checkout, and from the zip."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROGRAM = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="qgis_process is not installed")
+
+
+class Profile:
+    """A throw-away home with one plugin folder; nothing of the user's own is read or written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.plugins = folder, folder / "plugins"
+        for name in ("home", "runtime", "profile", "plugins", "tmp"):
+            (folder / name).mkdir(parents=True)
+        (folder / "runtime").chmod(0o700)
+
+    def environment(self) -> dict[str, str]:
+        """Only what QGIS needs, all of it under the folder."""
+        kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        return {
+            **kept,
+            "HOME": str(self.folder / "home"),
+            "XDG_RUNTIME_DIR": str(self.folder / "runtime"),
+            "QGIS_CUSTOM_CONFIG_PATH": str(self.folder / "profile"),
+            "QGIS_PLUGINPATH": str(self.plugins),
+            "TMPDIR": str(self.folder / "tmp"),
+            "QT_QPA_PLATFORM": "offscreen",
+            "GDAL_PAM_ENABLED": "NO",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def call(self, *words: str, code: int = 0) -> subprocess.CompletedProcess:
+        """Run ``qgis_process`` and hold it to an exit code."""
+        done = subprocess.run(
+            [PROGRAM, *map(str, words)],
+            env=self.environment(),
+            cwd=self.folder / "tmp",
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def run(self, name: str, **parameters) -> dict:
+        """Run an algorithm and return its results; lists become repeated parameters."""
+        words = []
+        for key, value in parameters.items():
+            for item in value if isinstance(value, (list, tuple)) else [value]:
+                words.append(f"{key.replace('__', ':')}={item}")
+        done = self.call("--json", "run", name, "--", *words)
+        return json.loads(done.stdout[done.stdout.index("{") :])["results"]
+
+
+@pytest.fixture(scope="module", params=["checkout", "zip"])
+def profile(request, root, tmp_path_factory) -> Profile:
+    profile = Profile(tmp_path_factory.mktemp(request.param))
+    if request.param == "checkout":
+        (profile.plugins / "whetstone").symlink_to(root)
+    else:
+        tool = root / "tools" / "package.py"
+        if not tool.is_file():
+            pytest.skip("tools/package.py is not there yet")
+        copy = profile.folder / "copy"  # the package is made of what git tracks
+        done = subprocess.run(
+            [sys.executable, str(tool), "--out", str(copy)],
+            cwd=root,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            pytest.fail(f"the package cannot be made: {done.stdout}{done.stderr}")
+        archive = next(copy.glob("*.zip"))
+        with zipfile.ZipFile(archive) as package:
+            package.extractall(profile.plugins)
+    profile.call("plugins", "enable", "whetstone")
+    return profile
+
+
+def test_list_and_help(profile):
+    listed = profile.call("list").stdout
+    names = ("classical", "assess", "compare", "check", "degrade", "sharpen_and_assess")
+    assert all(f"whetstone:{name}\t" in listed for name in names)
+    text = profile.call("help", "whetstone:classical").stdout
+    assert "Fuses a sharp panchromatic image" in text and "<p>" not in text
+    for word in ("METHOD", "mtf-glp-fs", "SENSOR", "EXTENT", "HQNR", "R_ERGAS", "OUTPUT"):
+        assert word in text
+
+
+def test_fuse_assess_and_numbers(profile, scene):
+    out = profile.folder / "fused é x.tif"
+    page = profile.folder / "report.html"
+    result = profile.run(
+        "whetstone:classical", PAN=scene.pan, MS=scene.ms, METHOD="gsa", HTML=page, OUTPUT=out
+    )
+    assert result["OUTPUT"] == str(out) and out.stat().st_size > 10_000 and page.is_file()
+    assert result["RATIO"] == 4 and 0 < result["HQNR"] <= 1
+
+
+def test_several_files_and_creation_options(profile, scene, raster):
+    files = [raster(profile.folder / f"B{n}.tif", scene.ms_values[n], pixel=4.0) for n in range(3)]
+    out = profile.folder / "three.tif"
+    profile.run(
+        "whetstone:classical", PAN=scene.pan, MS_FILES=files, METHOD="brovey", FORMAT="cog",
+        OPTIONS="COMPRESS=LZW", OUTPUT=out,
+    )  # fmt: skip
+    from osgeo import gdal
+
+    dataset = gdal.Open(str(out))
+    assert dataset.RasterCount == 3
+    assert dataset.GetMetadataItem("COMPRESSION", "IMAGE_STRUCTURE") == "LZW"
+
+
+def test_others(profile, scene):
+    folder = profile.folder / "reduced"
+    pair = profile.run("whetstone:degrade", PAN=scene.pan, MS=scene.ms, OUTPUT_FOLDER=folder)
+    assert Path(pair["GT"]).is_file()
+    assert profile.run("whetstone:check", PAN=pair["PAN"], MS=pair["MS"])["RATIO"] == 4
+    best = profile.run(
+        "whetstone:compare", PAN=scene.pan, MS=scene.ms, METHODS=["exp", "gsa"], REDUCED="true",
+        OUTPUT_FOLDER=profile.folder / "compared",
+    )["BEST"]  # fmt: skip
+    assert best == "gsa"
+
+
+def test_model_by_id_and_by_file(profile, scene):
+    model = profile.plugins / "whetstone/resources/models/sharpen_and_assess.model3"
+    for name in ("whetstone:sharpen_and_assess", model):
+        out, page = profile.folder / "m.tif", profile.folder / "m.html"
+        profile.run(str(name), PAN=scene.pan, MS=scene.ms, fuse__Fused=out, scores__Report=page)
+        assert out.is_file() and page.is_file()
+        out.unlink(), page.unlink()
+
+
+def test_errors_have_an_exit_code_and_words(profile, scene):
+    done = profile.call(
+        "run", "whetstone:classical", "--", f"PAN={scene.ms}", f"MS={scene.pan}", "OUTPUT=o.tif",
+        code=1,
+    )  # fmt: skip
+    assert "Did you swap PAN and MS?" in done.stdout + done.stderr
+    assert not (profile.folder / "tmp/o.tif").exists()
