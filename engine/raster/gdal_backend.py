@@ -31,6 +31,7 @@ def _types() -> dict[int, str]:
 
 _NUMPY = _types()
 _GDAL = {name: code for code, name in _NUMPY.items()}
+_LOOSE = ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]
 _COLORS = {
     gdal.GetColorInterpretationName(code).lower().replace("ycbcr_", ""): code
     for code in range(17)
@@ -145,7 +146,7 @@ def _band(band: Any, color: str) -> BandInfo:
     scale, offset = band.GetScale(), band.GetOffset()
     return BandInfo(
         dtype=dtype,
-        nodata=rules.usable_nodata(band.GetNoDataValue(), dtype),
+        nodata=rules.usable_nodata(_nodata(band, dtype), dtype),
         scale=1.0 if scale is None else float(scale),
         offset=0.0 if offset is None else float(offset),
         unit=band.GetUnitType() or "",
@@ -153,6 +154,12 @@ def _band(band: Any, color: str) -> BandInfo:
         color=color,
         tags=dict(band.GetMetadata() or {}),
     )
+
+
+def _nodata(band: Any, dtype: str) -> float | None:
+    """The nodata value; 64-bit integers have getters of their own since GDAL 3.5."""
+    getter = {"int64": "GetNoDataValueAsInt64", "uint64": "GetNoDataValueAsUInt64"}.get(dtype, "")
+    return getattr(band, getter, band.GetNoDataValue)()
 
 
 def _dtype(band: Any) -> str:
@@ -202,12 +209,14 @@ class GdalWriter:
         )
         self._written += values.nbytes
         if self._written > _FLUSH_BYTES:
-            self.flush()
+            self._act(self._set.FlushCache)
+            self._written = 0
 
     def flush(self) -> None:
         """Put everything written so far on disk."""
-        self._act(self._set.FlushCache)
-        self._written = 0
+        # FlushCache writes the blocks, but the list of where they are only when the file is closed.
+        self.close()
+        self._set, self._written = _open_update(self._path), 0
 
     def close(self) -> None:
         """Finish the file; raises ``DISK_FULL`` or ``WRITE_FAILED`` if anything went wrong."""
@@ -226,6 +235,15 @@ class GdalWriter:
             failed = act()
         if heard.failures or failed:
             raise rules.write_error(self._path, heard.text)
+
+
+def _open_update(path: str) -> Any:
+    flags = gdal.OF_RASTER | gdal.OF_UPDATE | gdal.OF_VERBOSE_ERROR
+    with Quiet(side_files=False) as heard:
+        data = gdal.OpenEx(path, flags, open_options=["NUM_THREADS=ALL_CPUS"])
+        if data is None:
+            raise rules.open_error(path, heard.text)
+    return data
 
 
 class GdalBackend:
@@ -259,11 +277,7 @@ class GdalBackend:
 
     def reopen(self, path: str) -> GdalWriter:
         """Open an unfinished GeoTIFF for further writing."""
-        with Quiet(side_files=False) as heard:
-            data = gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_UPDATE | gdal.OF_VERBOSE_ERROR)
-            if data is None:
-                raise rules.open_error(path, heard.text)
-        return GdalWriter(path, data)
+        return GdalWriter(path, _open_update(path))
 
     def add_overviews(self, path: str, factors: Sequence[int]) -> None:
         """Build averaged, compressed overviews into a finished GeoTIFF."""
@@ -309,13 +323,9 @@ class GdalBackend:
         """Whether two CRS (WKT or "EPSG:n") mean the same (axis order and names ignored)."""
         one, two = _srs(a), _srs(b)
         with Quiet():
-            loose = ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]
-            if one.IsSame(two, loose):
+            if one.IsSame(two, _LOOSE) or _plain(one).IsSame(_plain(two), _LOOSE):
                 return True
-            codes = _code(one), _code(two)
-            if all(codes):
-                return codes[0] == codes[1]
-            return bool(one.ExportToProj4()) and one.ExportToProj4() == two.ExportToProj4()
+            return bool(_code(one)) and _code(one) == _code(two)
 
     def crs_wkt(self, crs: str) -> str:
         """WKT2 of a CRS given as WKT or as "EPSG:n"; raises ``CRS_INVALID``."""
@@ -354,7 +364,8 @@ def _fill_header(data: Any, spec: OutputSpec) -> None:
         band = data.GetRasterBand(number)
         nodata = rules.usable_nodata(info.nodata, info.dtype)
         if nodata is not None:
-            band.SetNoDataValue(nodata)
+            names = {"int64": "SetNoDataValueAsInt64", "uint64": "SetNoDataValueAsUInt64"}
+            getattr(band, names.get(info.dtype, ""), band.SetNoDataValue)(nodata)
         band.SetColorInterpretation(_COLORS.get(info.color, gdal.GCI_Undefined))
         if info.name:
             band.SetDescription(info.name)
@@ -391,6 +402,16 @@ def _srs(crs: str) -> Any:
 
 def _wkt(srs: Any) -> str:
     return (srs.ExportToWkt(["FORMAT=WKT2_2019"]) or "") if srs is not None else ""
+
+
+def _plain(srs: Any) -> Any:
+    """The CRS without its axes, which only ESRI's WKT leaves out; itself where that has no word."""
+    bare = osr.SpatialReference()
+    try:
+        failed = bare.SetFromUserInput(srs.ExportToWkt(["FORMAT=WKT1_ESRI"]) or "")
+    except RuntimeError:
+        failed = 1
+    return srs if failed else bare
 
 
 def _code(srs: Any) -> str:

@@ -77,18 +77,11 @@ def _said(error: BaseException, heard: Sequence[str] = ()) -> str:
     return "\n".join([*heard, text])
 
 
-def _open(path: str, mode: str = "r") -> Any:
-    """Open without rasterio's own URI schemes, so that names mean the same in both backends."""
-    name: Any = path
-    try:
-        from rasterio._path import _UnparsedPath
-
-        name = _UnparsedPath(path)
-    except ImportError:
-        pass
+def _open(path: str, mode: str = "r", **options: str) -> Any:
+    """Open without the warning that a raster has no geotransform: that is told in ``info``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(name, mode)
+        return rasterio.open(path, mode, **options)
 
 
 class RasterioReader:
@@ -216,7 +209,7 @@ class RasterioWriter:
         # rasterio cannot flush an open dataset.
         self.close()
         with self._writing():
-            self._set = _open(self._path, "r+")
+            self._set = _open(self._path, "r+", NUM_THREADS="ALL_CPUS")
 
     def close(self) -> None:
         """Finish the file; raises ``DISK_FULL`` or ``WRITE_FAILED`` if anything went wrong."""
@@ -251,6 +244,9 @@ class RasterioBackend:
         first = spec.bands[0]
         if not rasterio.dtypes.check_dtype(first.dtype):
             raise rules.unwritable_type(first.dtype)
+        nodata = rules.usable_nodata(first.nodata, first.dtype)
+        if nodata is not None and abs(nodata) > 2**53 and first.dtype in ("int64", "uint64"):
+            raise rules.unwritable_nodata(nodata)  # rasterio makes a float of it
         with _quiet(side_files=False) as heard, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             try:
@@ -262,7 +258,7 @@ class RasterioBackend:
                     height=spec.height,
                     count=len(spec.bands),
                     dtype=first.dtype,
-                    nodata=rules.usable_nodata(first.nodata, first.dtype),
+                    nodata=nodata,
                     crs=CRS.from_wkt(spec.crs) if spec.crs else None,
                     transform=Affine.from_gdal(*spec.transform) if spec.transform else None,
                     **rules.creation_options(spec),
@@ -276,7 +272,7 @@ class RasterioBackend:
         """Open an unfinished GeoTIFF for further writing."""
         with _quiet(side_files=False) as heard:
             try:
-                return RasterioWriter(path, _open(path, "r+"))
+                return RasterioWriter(path, _open(path, "r+", NUM_THREADS="ALL_CPUS"))
             except _FAILURES as error:
                 raise rules.open_error(path, _said(error, heard)) from None
 
@@ -320,10 +316,7 @@ class RasterioBackend:
         with _quiet():
             if one == two:
                 return True
-            codes = _code(one), _code(two)
-            if all(codes):
-                return codes[0] == codes[1]
-            return bool(_proj4(one)) and _proj4(one) == _proj4(two)
+            return _plain(one) == _plain(two) or bool(_code(one)) and _code(one) == _code(two)
 
     def crs_wkt(self, crs: str) -> str:
         """WKT2 of a CRS given as WKT or as "EPSG:n"; raises ``CRS_INVALID``."""
@@ -399,8 +392,9 @@ def _code(crs: CRS) -> str:
     return ":".join(found) if found else ""
 
 
-def _proj4(crs: CRS) -> str:
+def _plain(crs: CRS) -> CRS:
+    """The CRS without its axes, which only ESRI's WKT leaves out; itself where that has no word."""
     try:
-        return crs.to_proj4()
+        return CRS.from_wkt(crs.to_wkt(version="WKT1_ESRI"))
     except CRSError:
-        return ""
+        return crs

@@ -233,6 +233,15 @@ def unwritable_type(dtype: str) -> WhetstoneError:
     )
 
 
+def unwritable_nodata(nodata: float) -> WhetstoneError:
+    """The refusal of a nodata value that rasterio would change."""
+    return WhetstoneError(
+        "DTYPE",
+        f"The nodata value {nodata} cannot be written by rasterio.",
+        "Choose one below 2^53.",
+    )
+
+
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

@@ -392,11 +392,20 @@ def test_nan_nodata(backend, both, tmp_path):
         assert reader.read([1], Window(0, 0, 3, 1))[1].tolist() == [[False, True, True]]
 
 
-def test_big_integers(backend, both, tmp_path):
-    values = np.array([[[2**62 + 1, 2**62]]], "int64")
-    name = make(backend, tmp_path / "a.tif", values, band={"nodata": 2**62 + 1})
-    for library in both:
-        assert library.open(name).read([1], Window(0, 0, 2, 1))[1].tolist() == [[False, True]]
+@pytest.mark.parametrize("nodata", [-(2**63), 2**53 - 1])
+def test_big_integers(both, tmp_path, nodata):
+    values = np.array([[[nodata, nodata + 1]]], "int64")
+    for writer in both:
+        name = str(tmp_path / f"{writer.name}.tif")
+        if writer.name == "rasterio" and nodata < -(2**53):
+            with pytest.raises(WhetstoneError, match="cannot be written by rasterio"):
+                make(writer, name, values, band={"nodata": nodata})
+            continue
+        make(writer, name, values, band={"nodata": nodata})
+        for library in both:
+            reader = library.open(name)
+            assert reader.info.bands[0].nodata == nodata
+            assert reader.read([1], Window(0, 0, 2, 1))[1].tolist() == [[False, True]]
 
 
 def test_alpha(backend, both, tmp_path):
@@ -656,6 +665,7 @@ OWN = "+proj=laea +lat_0=47 +lon_0=11 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_de
         ("EPSG:4326", "EPSG:3857", False),
         ("EPSG:31467", "EPSG:31467", True),
         ("EPSG:25833", "EPSG:32633", False),
+        ("EPSG:31467", "EPSG:5677", True),
         (OWN, OWN, True),
         (OWN, "EPSG:3035", False),
     ],
