@@ -16,14 +16,12 @@ import numpy as np
 from .blocks import BLOCK, FLAT, Moments, moments, split
 from .q2n import Q2n, q2n
 from .reference import BandErrors, SpectralAngle
-from .smooth import all_valid, box_sum
+from .smooth import all_valid, correlate
 
 if TYPE_CHECKING:
     from ..types import Array
 
 NAN = float("nan")
-#: Below this share of its mean square, a local variance is noise of the arithmetic.
-LOCALLY_FLAT = 1e-12
 
 
 class BlockQuality:
@@ -95,49 +93,64 @@ class FullResolution:
 
 
 class LocalCorrelation:
-    """D_rho: 1 - mean Pearson correlation of each band with the PAN in size x size windows.
+    """D_rho: 1 - mean local correlation of the fine structure of each band with that of the PAN.
 
-    ``size`` is the ratio rounded. Windows in which the PAN is flat say nothing and do not count;
-    windows in which only the band is flat have correlation 0.
+    The fine structure is the image minus its local mean; both means and correlations are taken over
+    windows of 2 * ceil(ratio / 2) pixels (4 x 4 at ratio 4). Windows in which the PAN is flat say
+    nothing and do not count; where only the band is flat the correlation is 0. ``zero_border`` is the
+    published rule for whole images: zeros around the image, and every pixel counts.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = max(size, 2)
+    def __init__(self, ratio: float, *, zero_border: bool = False) -> None:
+        self._half = max(int(np.ceil(ratio / 2)), 1)
+        self._kernel = np.ones(2 * self._half)
+        self._zero_border = zero_border
         self._total, self._count = 0.0, 0
+
+    @property
+    def halo(self) -> int:
+        """Pixels needed around those that are scored."""
+        return 2 * self._half
 
     def add(
         self, fused: Array, pan: Array, valid: Array | None, inner: tuple[slice, slice]
     ) -> None:
-        """Add the windows whose first pixel is in ``inner`` (rows, columns); (B, h, w), (h, w).
+        """Add the pixels ``inner`` (rows, columns) of (B, h, w) and (h, w) that bring ``halo`` more.
 
-        The arrays bring ``size`` - 1 more rows and columns at the end where the image has them.
+        Pixels whose surroundings are invalid or beyond the arrays do not count.
         """
-        size = self.size
-        rows, cols = (slice(s.start, s.stop + size - 1) for s in inner)
-        fused, pan = fused[:, rows, cols], pan[rows, cols]
-        if min(pan.shape) < size:
-            return
-        keep: Array | bool = True
         if valid is not None:
-            valid = valid[rows, cols]
             fused, pan = np.where(valid, fused, 0.0), np.where(valid, pan, 0.0)
-            keep = all_valid(valid, size)
-        self._add(fused, pan, keep)
-
-    def _add(self, fused: Array, pan: Array, keep: Array | bool) -> None:
-        n = self.size**2
-        pan_sum, pan_square = box_sum(pan, self.size), box_sum(pan * pan, self.size)
-        pan_spread = n * pan_square - pan_sum**2
-        seen = (pan_spread > LOCALLY_FLAT * n * pan_square) & keep
-        count = int(np.count_nonzero(seen))
+        fine_pan = self._fine(pan)
+        energy_pan = self._sum(fine_pan * fine_pan)
+        seen = np.zeros(energy_pan.shape, bool)
+        lead = 0 if self._zero_border else 2 * self._half - 2
+        rows, cols = (slice(max(s.start - lead, 0), max(s.stop - lead, 0)) for s in inner)
+        seen[rows, cols] = True
+        if not self._zero_border:
+            seen &= energy_pan > 0
+            if valid is not None and seen.size:
+                seen &= all_valid(valid, 4 * self._half - 1)
         for band in fused:
-            total, square = box_sum(band, self.size), box_sum(band * band, self.size)
-            spread = n * square - total**2
-            joint = n * box_sum(band * pan, self.size) - total * pan_sum
-            varies = seen & (spread > LOCALLY_FLAT * n * square)
-            score = joint[varies] / np.sqrt(pan_spread[varies] * spread[varies])
-            self._total += float(score.sum())
-            self._count += count
+            fine = self._fine(band)
+            energy, joint = self._sum(fine * fine)[seen], self._sum(fine * fine_pan)[seen]
+            norm = np.sqrt(energy * energy_pan[seen])
+            self._total += float((joint / np.where(norm > 0, norm, np.inf)).sum())
+            self._count += norm.size
+
+    def _fine(self, x: Array) -> Array:
+        """The image minus its local mean, where that is known."""
+        size, half = len(self._kernel), self._half
+        mean = self._sum(x) / size**2
+        if self._zero_border:
+            return x - mean
+        height, width = mean.shape
+        return x[half - 1 : half - 1 + height, half - 1 : half - 1 + width] - mean
+
+    def _sum(self, x: Array) -> Array:
+        if self._zero_border:
+            x = np.pad(x, (self._half - 1, self._half))
+        return correlate(x, self._kernel)
 
     def value(self) -> float:
         """D_rho: 0 when every band follows the PAN."""
@@ -197,9 +210,9 @@ def qnr(spectral: float, spatial: float) -> float:
 hqnr = qnr
 
 
-def d_rho(fused: Array, pan: Array, size: int) -> float:
-    """Local decorrelation from the PAN in size x size windows (``size`` = ratio)."""
-    figure = LocalCorrelation(size)
+def d_rho(fused: Array, pan: Array, ratio: float, *, zero_border: bool = True) -> float:
+    """Local decorrelation of whole images from the PAN; the published tables pad with zeros."""
+    figure = LocalCorrelation(ratio, zero_border=zero_border)
     figure.add(fused, pan, None, (slice(0, pan.shape[0]), slice(0, pan.shape[1])))
     return figure.value()
 

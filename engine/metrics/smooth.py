@@ -64,18 +64,6 @@ def _matrix(taps: Taps, size: int) -> Array:
     return matrix
 
 
-def box_sum(x: Array, size: int) -> Array:
-    """Sums over size x size windows of (..., h, w), valid part, always added in the same order."""
-    height, width = x.shape[-2] - size + 1, x.shape[-1] - size + 1
-    across = x[..., :width].copy()
-    for shift in range(1, size):
-        across += x[..., shift : shift + width]
-    out = across[..., :height, :].copy()
-    for shift in range(1, size):
-        out += across[..., shift : shift + height, :]
-    return out
-
-
 def all_valid(valid: Array, size: int) -> Array:
     """Where all pixels of a size x size window of (h, w) are valid, valid part."""
     height, width = valid.shape[0] - size + 1, valid.shape[1] - size + 1
