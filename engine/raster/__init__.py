@@ -35,8 +35,8 @@ def backend(name: str | None = None) -> Backend:
     """The raster library to work with.
 
     Args:
-        name: "osgeo" or "rasterio". None asks the environment variable ``WHETSTONE_BACKEND``; without
-            it, it is osgeo inside QGIS and elsewhere rasterio if it is installed, else osgeo.
+        name: "osgeo" or "rasterio". None asks the environment variable ``WHETSTONE_BACKEND``;
+            without it, osgeo inside QGIS and elsewhere rasterio if it is installed, else osgeo.
 
     Raises:
         WhetstoneError: ``BACKEND_MISSING`` when the library is unknown or not installed.

@@ -1,7 +1,7 @@
 """Rasters through ``osgeo.gdal``, as QGIS ships it.
 
-``gdal_array`` is not used: it breaks when another NumPy got into QGIS. GDAL's global state belongs to
-QGIS, so error handling and options are set around each act, on this thread, and put back.
+``gdal_array`` is not used: it breaks when another NumPy got into QGIS. GDAL's global state belongs
+to QGIS, so error handling and options are set around each act, on this thread, and put back.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal
 
 from ..types import Window
 from . import rules
+from .gdal_crs import GdalCrs, wkt_of
 from .gdal_quiet import Quiet
 from .model import BandInfo, OutputSpec, RasterInfo
 
@@ -24,17 +25,15 @@ _SIGNED = "SIGNEDBYTE"  # how GDAL before 3.7 says int8
 
 
 def _types() -> dict[int, str]:
-    names = "Byte UInt16 Int16 UInt32 Int32 Float32 Float64 Int8 UInt64 Int64".split()  # noqa: SIM905
+    names = "Byte UInt16 Int16 UInt32 Int32 Float32 Float64 Int8 UInt64 Int64".split()
     known = {getattr(gdal, f"GDT_{name}", None): name.lower() for name in names}
     return {code: "uint8" if n == "byte" else n for code, n in known.items() if code is not None}
 
 
 _NUMPY = _types()
 _GDAL = {name: code for code, name in _NUMPY.items()}
-_LOOSE = ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]
 _COLORS = {
-    gdal.GetColorInterpretationName(code).lower().replace("ycbcr_", ""): code
-    for code in range(17)
+    gdal.GetColorInterpretationName(code).lower().replace("ycbcr_", ""): code for code in range(17)
 }
 
 
@@ -131,7 +130,7 @@ def _describe(path: str, data: Any) -> RasterInfo:
         width=size[0],
         height=size[1],
         bands=tuple(_band(band, color) for band, color in zip(every, colors)),
-        crs=_wkt(data.GetSpatialRef()),
+        crs=wkt_of(data.GetSpatialRef()),
         transform=transform,
         driver=driver,
         tags=dict(data.GetMetadata() or {}),
@@ -246,7 +245,7 @@ def _open_update(path: str) -> Any:
     return data
 
 
-class GdalBackend:
+class GdalBackend(GdalCrs):
     """The raster library of QGIS (see :class:`~.model.Backend`)."""
 
     name = "osgeo"
@@ -319,36 +318,6 @@ class GdalBackend:
             finally:
                 gdal.Unlink(name)
 
-    def same_crs(self, a: str, b: str) -> bool:
-        """Whether two CRS (WKT or "EPSG:n") mean the same (axis order and names ignored)."""
-        one, two = _srs(a), _srs(b)
-        with Quiet():
-            if one.IsSame(two, _LOOSE) or _plain(one).IsSame(_plain(two), _LOOSE):
-                return True
-            return bool(_code(one)) and _code(one) == _code(two)
-
-    def crs_wkt(self, crs: str) -> str:
-        """WKT2 of a CRS given as WKT or as "EPSG:n"; raises ``CRS_INVALID``."""
-        return _wkt(_srs(crs))
-
-    def crs_label(self, crs: str) -> str:
-        """A CRS in a few words: "EPSG:32633", or its name when it has no code."""
-        if not crs:
-            return "unknown"
-        srs = _srs(crs)
-        with Quiet():
-            return _code(srs) or rules.wkt_name(crs)
-
-    def crs_unit(self, crs: str) -> str:
-        """Unit of the CRS axes for people: "m", "degree", ..., "" when unknown."""
-        if not crs:
-            return ""
-        srs = _srs(crs)
-        with Quiet():
-            if srs.IsGeographic():
-                return rules.unit_label(srs.GetAngularUnitsName() or "")
-            return rules.unit_label(srs.GetLinearUnitsName() or "")
-
 
 def _fill_header(data: Any, spec: OutputSpec) -> None:
     """Everything but pixels, before the first pixel, so that it lies inside the TIFF."""
@@ -384,46 +353,3 @@ def _read_memory(name: str) -> bytes:
         return bytes(gdal.VSIFReadL(1, gdal.VSIStatL(name).size, handle))
     finally:
         gdal.VSIFCloseL(handle)
-
-
-def _srs(crs: str) -> Any:
-    """A CRS object with x before y, whatever its authority says."""
-    srs = osr.SpatialReference()
-    with Quiet():
-        try:
-            failed = srs.SetFromUserInput(crs)
-        except RuntimeError:  # osr has a switch of its own for exceptions
-            failed = 1
-    if failed or not crs:
-        raise rules.unknown_crs(crs)
-    srs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-    return srs
-
-
-def _wkt(srs: Any) -> str:
-    return (srs.ExportToWkt(["FORMAT=WKT2_2019"]) or "") if srs is not None else ""
-
-
-def _plain(srs: Any) -> Any:
-    """The CRS without its axes, which only ESRI's WKT leaves out; itself where that has no word."""
-    bare = osr.SpatialReference()
-    try:
-        failed = bare.SetFromUserInput(srs.ExportToWkt(["FORMAT=WKT1_ESRI"]) or "")
-    except RuntimeError:
-        failed = 1
-    return srs if failed else bare
-
-
-def _code(srs: Any) -> str:
-    """ "EPSG:n" of a CRS, by its own word or by what it is equal to; "" without one."""
-    name, code = srs.GetAuthorityName(None), srs.GetAuthorityCode(None)
-    if name and code:
-        return f"{name}:{code}"
-    try:
-        matches = srs.FindMatches() or []
-    except RuntimeError:
-        return ""
-    for match, confidence in matches:
-        if confidence >= 70 and match.GetAuthorityCode(None):
-            return f"{match.GetAuthorityName(None)}:{match.GetAuthorityCode(None)}"
-    return ""

@@ -23,7 +23,7 @@ class BandInfo:
     offset: float = 0.0
     unit: str = ""
     name: str = ""
-    color: str = "undefined"  # GDAL's colour interpretation in lower case: "red", "gray", "alpha" ...
+    color: str = "undefined"  # GDAL's colour interpretation in lower case: "red", "gray" ...
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

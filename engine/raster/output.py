@@ -1,7 +1,7 @@
 """The output file: nothing appears under its name before it is complete.
 
-Beside the target grow ``<stem>.part.tif`` and the journal ``<stem>.part.json``, from which the same job
-resumes after a kill. Everything else that ends a job early removes both.
+Beside the target grow ``<stem>.part.tif`` and the journal ``<stem>.part.json``, from which the
+same job resumes after a kill. Everything else that ends a job early removes both.
 """
 
 from __future__ import annotations

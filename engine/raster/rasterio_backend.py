@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
@@ -13,7 +11,7 @@ import rasterio
 import rasterio.windows
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as copy_raster
 from rasterio.transform import Affine
@@ -21,50 +19,13 @@ from rasterio.transform import Affine
 from ..types import Window
 from . import rules
 from .model import BandInfo, OutputSpec, RasterInfo
+from .rasterio_crs import RasterioCrs, wkt_of
+from .rasterio_quiet import quiet
 
 if TYPE_CHECKING:
     from ..types import Array
 
-_CACHE = 256 << 20  # bytes of GDAL's block cache, which otherwise takes 5 % of the memory
 _FAILURES = (RasterioError, OSError, ValueError)
-
-
-class _Ear(logging.Handler):
-    """Hears what GDAL reports through rasterio's log: the only trace of an error while closing."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self._local = threading.local()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the text for whoever listens on this thread."""
-        heard = getattr(self._local, "heard", None)
-        if heard is not None:
-            heard.append(record.getMessage())
-
-    @contextmanager
-    def listen(self) -> Iterator[list[str]]:
-        """The messages of this thread, from here on."""
-        before = getattr(self._local, "heard", None)
-        self._local.heard = heard = []
-        try:
-            yield heard
-        finally:
-            self._local.heard = before
-
-
-_EAR = _Ear()
-logging.getLogger("rasterio._env").addHandler(_EAR)
-logging.getLogger("rasterio._err").addHandler(_EAR)
-
-
-@contextmanager
-def _quiet(side_files: bool = True, **options: str) -> Iterator[list[str]]:
-    """GDAL with a small cache and without words on stderr; yields the failures it reports."""
-    if not side_files:
-        options["GDAL_PAM_ENABLED"] = "NO"
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE, **options), _EAR.listen() as heard:
-        yield heard
 
 
 def _said(error: BaseException, heard: Sequence[str] = ()) -> str:
@@ -89,7 +50,7 @@ class RasterioReader:
 
     def __init__(self, path: str) -> None:
         rules.refuse_name(path)
-        with _quiet() as heard:
+        with quiet() as heard:
             try:
                 if not path:
                     raise OSError("no name")
@@ -115,16 +76,19 @@ class RasterioReader:
         rules.check_window(window, bands, (self.info.width, self.info.height), len(self.info.bands))
         types = [self.info.bands[n - 1].dtype for n in bands]
         place = rasterio.windows.Window(*window)
-        with _quiet() as heard:
+        with quiet() as heard:
             try:
                 if len(set(types)) == 1:
                     values = self._set.read(list(bands), window=place)
                 else:
                     parts = [self._set.read(n, window=place) for n in bands]
                     values = np.stack([part.astype(np.result_type(*types)) for part in parts])
-                return values, self._mask(bands, place)
+                mask = self._mask(bands, place)
             except _FAILURES as error:
                 raise rules.read_error(self.info.path, window, _said(error, heard)) from None
+        if heard:
+            raise rules.read_error(self.info.path, window, "\n".join(heard))
+        return values, mask
 
     def _mask(self, bands: Sequence[int], place: Any) -> Array | None:
         """Alpha bands, then the mask band all bands share or one of each band."""
@@ -137,7 +101,7 @@ class RasterioReader:
 
     def close(self) -> None:
         """Release the file."""
-        with _quiet():
+        with quiet():
             self._set.close()
 
 
@@ -156,7 +120,7 @@ def _describe(path: str, data: Any) -> RasterInfo:
         width=data.width,
         height=data.height,
         bands=tuple(_band(data, n, color) for n, color in enumerate(colors)),
-        crs=_wkt(data.crs),
+        crs=wkt_of(data.crs),
         transform=transform,
         driver=data.driver,
         tags=data.tags(),
@@ -221,7 +185,7 @@ class RasterioWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with _quiet(side_files=False) as heard:
+        with quiet(side_files=False) as heard:
             try:
                 yield
             except _FAILURES as error:
@@ -230,7 +194,7 @@ class RasterioWriter:
             raise rules.write_error(self._path, "\n".join(heard))
 
 
-class RasterioBackend:
+class RasterioBackend(RasterioCrs):
     """The raster library of the engine's environment (see :class:`~.model.Backend`)."""
 
     name = "rasterio"
@@ -247,7 +211,7 @@ class RasterioBackend:
         nodata = rules.usable_nodata(first.nodata, first.dtype)
         if nodata is not None and abs(nodata) > 2**53 and first.dtype in ("int64", "uint64"):
             raise rules.unwritable_nodata(nodata)  # rasterio makes a float of it
-        with _quiet(side_files=False) as heard, warnings.catch_warnings():
+        with quiet(side_files=False) as heard, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             try:
                 data = rasterio.open(
@@ -270,7 +234,7 @@ class RasterioBackend:
 
     def reopen(self, path: str) -> RasterioWriter:
         """Open an unfinished GeoTIFF for further writing."""
-        with _quiet(side_files=False) as heard:
+        with quiet(side_files=False) as heard:
             try:
                 return RasterioWriter(path, _open(path, "r+", NUM_THREADS="ALL_CPUS"))
             except _FAILURES as error:
@@ -280,7 +244,7 @@ class RasterioBackend:
         """Build averaged, compressed overviews into a finished GeoTIFF."""
         if not factors:
             return
-        with _quiet(side_files=False, GDAL_TIFF_OVR_BLOCKSIZE="512") as heard:
+        with quiet(side_files=False, GDAL_TIFF_OVR_BLOCKSIZE="512") as heard:
             try:
                 with _open(path, "r+") as data:
                     data.build_overviews(list(factors), Resampling.average)
@@ -291,7 +255,7 @@ class RasterioBackend:
 
     def copy_cog(self, source: str, target: str, options: Mapping[str, str]) -> None:
         """Rewrite a GeoTIFF as a Cloud-Optimized GeoTIFF; ``options`` in GTiff's or COG's words."""
-        with _quiet(side_files=False) as heard:
+        with quiet(side_files=False) as heard:
             try:
                 copy_raster(source, target, driver="COG", **rules.cog_options(options))
             except _FAILURES as error:
@@ -304,43 +268,11 @@ class RasterioBackend:
         image = np.ascontiguousarray(rgb if rgb.ndim == 3 else rgb[None], dtype=np.uint8)
         count, height, width = image.shape
         shape = {"count": count, "height": height, "width": width, "dtype": "uint8"}
-        with _quiet(side_files=False), warnings.catch_warnings(), MemoryFile() as memory:
+        with quiet(side_files=False), warnings.catch_warnings(), MemoryFile() as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with memory.open(driver="PNG", **shape) as data:
                 data.write(image)
             return bytes(memory.read())
-
-    def same_crs(self, a: str, b: str) -> bool:
-        """Whether two CRS (WKT or "EPSG:n") mean the same (axis order and names ignored)."""
-        one, two = _crs(a), _crs(b)
-        with _quiet():
-            if one == two:
-                return True
-            return _plain(one) == _plain(two) or bool(_code(one)) and _code(one) == _code(two)
-
-    def crs_wkt(self, crs: str) -> str:
-        """WKT2 of a CRS given as WKT or as "EPSG:n"; raises ``CRS_INVALID``."""
-        return _wkt(_crs(crs))
-
-    def crs_label(self, crs: str) -> str:
-        """A CRS in a few words: "EPSG:32633", or its name when it has no code."""
-        if not crs:
-            return "unknown"
-        known = _crs(crs)
-        with _quiet():
-            return _code(known) or rules.wkt_name(crs)
-
-    def crs_unit(self, crs: str) -> str:
-        """Unit of the CRS axes for people: "m", "degree", ..., "" when unknown."""
-        if not crs:
-            return ""
-        known = _crs(crs)
-        with _quiet():
-            try:
-                name = known.units_factor[0] if known.is_geographic else known.linear_units
-            except CRSError:
-                return ""
-        return rules.unit_label(name or "")
 
 
 def _fill_header(data: Any, spec: OutputSpec) -> None:
@@ -367,34 +299,3 @@ def _fill_header(data: Any, spec: OutputSpec) -> None:
 
 def _color_key(color: str) -> str:
     return {"y": "Y", "cb": "Cb", "cr": "Cr"}.get(color, color)
-
-
-def _crs(crs: str) -> CRS:
-    with _quiet():
-        try:
-            if not crs:
-                raise CRSError("empty")
-            return CRS.from_user_input(crs)
-        except CRSError:
-            raise rules.unknown_crs(crs) from None
-
-
-def _wkt(crs: CRS | None) -> str:
-    return crs.to_wkt(version="WKT2_2019") if crs else ""
-
-
-def _code(crs: CRS) -> str:
-    """ "EPSG:n" of a CRS, by its own word or by what it is equal to; "" without one."""
-    try:
-        found = crs.to_authority(confidence_threshold=70)
-    except CRSError:
-        return ""
-    return ":".join(found) if found else ""
-
-
-def _plain(crs: CRS) -> CRS:
-    """The CRS without its axes, which only ESRI's WKT leaves out; itself where that has no word."""
-    try:
-        return CRS.from_wkt(crs.to_wkt(version="WKT1_ESRI"))
-    except CRSError:
-        return crs

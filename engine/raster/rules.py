@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from .model import BandInfo, OutputSpec
 
 #: Types a band may have; complex numbers and half floats are refused.
-DTYPES = (
-    "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split()  # noqa: SIM905
-)
+DTYPES = "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split()
 _WEB_DRIVERS = ("WMS", "WMTS", "TMS", "OGCAPI")
 _WEB_NAMES = re.compile(r"^(wms:|wmts:|<gdal_wms|<gdal_wmts)|\{-?[xyzq]\}|type=xyz", re.IGNORECASE)
 _MISSING = re.compile(r"no such file|does not exist", re.IGNORECASE)
@@ -155,9 +153,7 @@ def usable_nodata(nodata: float | None, dtype: str) -> float | None:
     return int(nodata) if kind.itemsize == 8 else float(nodata)
 
 
-def valid_pixels(
-    values: Array, nodata: Sequence[float | None], mask: Array | None
-) -> Array | None:
+def valid_pixels(values: Array, nodata: Sequence[float | None], mask: Array | None) -> Array | None:
     """Where every band is valid: not nodata, finite, and True in ``mask``; None: everywhere.
 
     Args:

@@ -28,9 +28,9 @@ def open_source(source: RasterSource, backend: Backend, role: str) -> Source:
         role: What messages call the input: "PAN", "MS" ...
 
     Raises:
-        WhetstoneError: Whatever opening raises; ``GRID_DIFFERENT`` for files that do not lie on each
-            other, ``BAND_MISSING`` for a band that is not there, ``CRS_INVALID`` for an override
-            that is no CRS.
+        WhetstoneError: Whatever opening raises; ``GRID_DIFFERENT`` for files that do not lie on
+            each other, ``BAND_MISSING`` for a band that is not there, ``CRS_INVALID`` for an
+            override that is no CRS.
     """
     if not source.paths:
         raise WhetstoneError("NOT_FOUND", f"No file is given for {role}.", "Choose a raster.")
@@ -128,9 +128,7 @@ class Source:
         self.close()
 
 
-def _select(
-    source: RasterSource, readers: list[RasterReader], role: str
-) -> list[tuple[int, int]]:
+def _select(source: RasterSource, readers: list[RasterReader], role: str) -> list[tuple[int, int]]:
     """(file, band) of the bands asked for, counted through all files without alpha bands."""
     every = [
         (file, number)

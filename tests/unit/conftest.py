@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from whetstone.engine.errors import WhetstoneError
 from whetstone.engine.raster import backend as make_backend
 

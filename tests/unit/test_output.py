@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +14,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from whetstone.engine.errors import Cancelled, WhetstoneError
 from whetstone.engine.raster import BandInfo, OutputSpec
 from whetstone.engine.raster.output import Output
@@ -152,10 +152,8 @@ def test_names_with_blanks_and_accents(backend, tmp_path):
 def test_errors_leave_the_old_file_alone(backend, tmp_path, error):
     target = tmp_path / "a.tif"
     target.write_bytes(b"old")
-    with (
-        pytest.raises(type(error)),
-        Output(str(target), spec_of(backend), backend, fingerprint="x") as out,
-    ):
+    output = Output(str(target), spec_of(backend), backend, fingerprint="x")
+    with pytest.raises(type(error)), output as out:
         for window, part in strips(scene()):
             out.write(window, part)
             out.checkpoint(window.row + window.height, force=True)
@@ -189,10 +187,8 @@ def test_two_jobs_for_one_name(backend, tmp_path):
     pytest.importorskip("fcntl")
     target, values = tmp_path / "a.tif", scene()
     with Output(str(target), spec_of(backend), backend, fingerprint="x") as out:
-        with (
-            pytest.raises(WhetstoneError, match="Another job is writing"),
-            Output(str(target), spec_of(backend), backend, fingerprint="x"),
-        ):
+        second = Output(str(target), spec_of(backend), backend, fingerprint="x")
+        with pytest.raises(WhetstoneError, match="Another job is writing"), second:
             pass
         for window, part in strips(values):
             out.write(window, part)
@@ -305,8 +301,10 @@ def test_full_disk_is_noticed_when_closing(backend, small_disk, rows):
     (small_disk / "ballast").write_bytes(b"x" * (3 * 2**20 - 200_000))
     spec = spec_of(backend, (700, rows))
     writer = backend.create(str(small_disk / "a.tif"), spec)
-    with pytest.raises(WhetstoneError) as caught:  # noqa: PT012 - either act may find out
+    with pytest.raises(WhetstoneError) as caught:  # either act may find out
         writer.write(Window(0, 0, 700, rows), scene((700, rows)))
+        writer.close()
+    with contextlib.suppress(WhetstoneError):
         writer.close()
     assert caught.value.code == "DISK_FULL"
 
@@ -369,9 +367,7 @@ def test_what_does_not_fit_starts_afresh(backend, root, tmp_path):
     target, values = tmp_path / "a.tif", scene()
 
     def start(spec=None, fingerprint="job"):
-        with Output(
-            str(target), spec or spec_of(backend), backend, fingerprint=fingerprint
-        ) as out:
+        with Output(str(target), spec or spec_of(backend), backend, fingerprint=fingerprint) as out:
             rows = out.rows_done
             for window, part in strips(values, rows):
                 if spec is None:

@@ -11,11 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from whetstone.engine.errors import WhetstoneError
-from whetstone.engine.raster import BandInfo, OutputSpec
+from whetstone.engine.raster import BandInfo, OutputSpec, rules
 from whetstone.engine.raster import backend as make_backend
-from whetstone.engine.raster import rules
 from whetstone.engine.types import Window
 
 UTM = (500000.0, 0.5, 0.0, 4600000.0, 0.0, -0.5)
@@ -39,7 +37,9 @@ def ramp(shape, dtype):
         return np.linspace(-3, 7, int(np.prod(shape))).reshape(shape).astype(kind)
     limits = np.iinfo(kind)
     flat = np.linspace(0, 1, int(np.prod(shape)))
-    values = (flat * (float(limits.max) - float(limits.min)) * 0.99 + float(limits.min)).astype(kind)
+    values = (flat * (float(limits.max) - float(limits.min)) * 0.99 + float(limits.min)).astype(
+        kind
+    )
     values[0], values[-1] = limits.min, limits.max
     return values.reshape(shape) if values.ndim != len(shape) else values
 
@@ -144,9 +144,7 @@ def test_header_survives(backend, both, tmp_path):
 
 
 def rpc_tags():
-    rpc = dict.fromkeys(
-        ("ERR_BIAS ERR_RAND SAMP_OFF LAT_OFF LONG_OFF HEIGHT_OFF".split()), "1"  # noqa: SIM905
-    )
+    rpc = dict.fromkeys(("ERR_BIAS ERR_RAND SAMP_OFF LAT_OFF LONG_OFF HEIGHT_OFF".split()), "1")
     rpc.update(dict.fromkeys(["LINE_SCALE", "SAMP_SCALE", "LAT_SCALE", "LONG_SCALE"], "100"))
     rpc.update({"HEIGHT_SCALE": "500", "LINE_OFF": "12.5"})
     for part in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN"):
@@ -182,7 +180,9 @@ def test_colours_survive(backend, both, tmp_path, colors, dtype):
     assert list(tmp_path.iterdir()) == [tmp_path / "a.tif"]
 
 
-@pytest.mark.parametrize("code", ["EPSG:32633", "EPSG:3857", "EPSG:4326", "EPSG:31467", "EPSG:2154"])
+@pytest.mark.parametrize(
+    "code", ["EPSG:32633", "EPSG:3857", "EPSG:4326", "EPSG:31467", "EPSG:2154"]
+)
 def test_epsg_survives(backend, both, tmp_path, code):
     name = make(backend, tmp_path / "a.tif", ramp((1, 30, 40), "uint8"), crs=code)
     for library in both:
@@ -232,7 +232,9 @@ def test_writer_makes_tiles_compressed(backend, tmp_path):
     assert not tiff_tags(name)
     reader = backend.open(name)
     assert reader.info.block == (512, 512)
-    assert np.array_equal(reader.read([4], Window(500, 500, 30, 20))[0], values[3:, 500:520, 500:530])
+    assert np.array_equal(
+        reader.read([4], Window(500, 500, 30, 20))[0], values[3:, 500:520, 500:530]
+    )
 
 
 def test_creation_options_win(backend, tmp_path):
@@ -247,8 +249,11 @@ def test_windows_in_any_order_and_unaligned(backend, tmp_path):
     values = np.random.default_rng(1).integers(0, 60000, (3, 700, 600)).astype("uint16")
     name = str(tmp_path / "a.tif")
     writer = backend.create(name, spec_of(backend, "uint16", 3, (600, 700)))
-    places = [Window(c, r, min(130, 600 - c), min(90, 700 - r))
-              for r in range(0, 700, 90) for c in range(0, 600, 130)]
+    places = [
+        Window(c, r, min(130, 600 - c), min(90, 700 - r))
+        for r in range(0, 700, 90)
+        for c in range(0, 600, 130)
+    ]
     for number, place in enumerate(reversed(places)):
         rows, columns = place.within(Window(0, 0, 600, 700))
         writer.write(place, np.ascontiguousarray(values[:, rows, columns]))
@@ -354,8 +359,12 @@ def test_nodata_per_band(backend, tmp_path):
 
 @pytest.mark.parametrize(
     ("dtype", "gdal_type", "nodata"),
-    [("uint8", "Byte", "-9999"), ("uint8", "Byte", "nan"), ("int16", "Int16", "1.5"),
-     ("uint16", "UInt16", "1e10")],
+    [
+        ("uint8", "Byte", "-9999"),
+        ("uint8", "Byte", "nan"),
+        ("int16", "Int16", "1.5"),
+        ("uint16", "UInt16", "1e10"),
+    ],
 )
 def test_nodata_that_cannot_occur_is_ignored(backend, tmp_path, dtype, gdal_type, nodata):
     tif = make(backend, tmp_path / "a.tif", np.ones((1, 3, 4), dtype))
@@ -443,8 +452,11 @@ def test_masks_of_single_bands(both, backend, tmp_path):
     tif = make(backend, tmp_path / "a.tif", np.ones((2, 1, 3), "uint8"))
     mask = make(backend, tmp_path / "m.tif", np.array([[[0, 1, 1]], [[1, 1, 0]]], "uint8"))
     bands = [
-        ("Byte", layer(tif, n) + f'<MaskBand><VRTRasterBand dataType="Byte">{layer(mask, n)}'
-         "</VRTRasterBand></MaskBand>")
+        (
+            "Byte",
+            layer(tif, n) + f'<MaskBand><VRTRasterBand dataType="Byte">{layer(mask, n)}'
+            "</VRTRasterBand></MaskBand>",
+        )
         for n in (1, 2)
     ]
     name = vrt(tmp_path / "a.vrt", bands, (3, 1))
@@ -479,7 +491,8 @@ def test_inside_a_zip(backend, both, tmp_path):
         assert np.array_equal(reader.read([1], Window(0, 0, 4, 3))[0], values)
     for library in both:
         assert fails(library, f"/vsizip/{tmp_path}/a.zip/in/b.tif").code in (
-            "NOT_FOUND", "UNREADABLE",
+            "NOT_FOUND",
+            "UNREADABLE",
         )
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from whetstone.engine.errors import WhetstoneError
 from whetstone.engine.jobs import RasterSource
 from whetstone.engine.raster import BandInfo, OutputSpec
@@ -42,8 +41,12 @@ def refused(backend, source, role="MS"):
 def three(backend, tmp_path):
     """B2, B3 and B4, one file each."""
     return tuple(
-        make(backend, tmp_path / f"B{n}.tif", numbers(1, "uint16", 100 * n),
-             bands=(BandInfo("uint16", name=f"B{n}"),))
+        make(
+            backend,
+            tmp_path / f"B{n}.tif",
+            numbers(1, "uint16", 100 * n),
+            bands=(BandInfo("uint16", name=f"B{n}"),),
+        )
         for n in (2, 3, 4)
     )
 
