@@ -66,12 +66,16 @@ def read_nearest(source: Source, tie: Tie, x: Array, y: Array) -> Pair:
     c0, c1 = cols[inside_x].min(), cols[inside_x].max()
     r0, r1 = rows[inside_y].min(), rows[inside_y].max()
     values, valid = source.read(Window(int(c0), int(r0), int(c1 - c0 + 1), int(r1 - r0 + 1)))
-    at = np.clip(rows, r0, r1)[:, None] - r0, np.clip(cols, c0, c1)[None, :] - c0
     mask = inside_y[:, None] & inside_x[None, :]
-    if valid is not None:
-        mask = mask & valid[at]
-    picked = np.asarray(values)[:, at[0], at[1]].astype(np.float64)
-    return np.where(mask, picked, 0.0), mask
+    picked, valid = np.asarray(values), None if valid is None else np.asarray(valid)
+    if not (mask.all() and (np.diff(cols) == 1).all() and (np.diff(rows) == 1).all()):
+        at = np.clip(rows, r0, r1)[:, None] - r0, np.clip(cols, c0, c1)[None, :] - c0
+        picked, valid = picked[:, at[0], at[1]], None if valid is None else valid[at]
+    mask = mask if valid is None else mask & valid
+    picked = picked.astype(np.float64)
+    if not mask.all():
+        picked[:, ~mask] = 0.0
+    return picked, mask
 
 
 class Grid:
@@ -139,7 +143,7 @@ def sample_levels(source: Source, windows: int = 64, per_window: int = 4096) -> 
         values, valid = source.read(window)
         flat = np.asarray(values).reshape(len(info.bands), -1).astype(np.float64)
         flat = flat if valid is None else flat[:, valid.ravel()]
-        parts.append(flat[:, :: max(1, flat.shape[1] // per_window)])
+        parts.append(flat[:, :: max(1, flat.shape[1] // per_window)].copy())
     sample = np.concatenate(parts, axis=1)
     if sample.shape[1] == 0:
         sample = np.zeros((len(info.bands), 1))
@@ -166,18 +170,36 @@ def degrade(
 
     ``at`` holds the positions of the columns and rows of ``values``; ``sigmas`` (x, y) per band.
     """
-    done: dict = {}
-    for sigma in set(sigmas):
-        done[sigma] = tuple(_weights(centres[i], at[i], sigma[i]) for i in (0, 1))
-    small = np.stack([done[s][1] @ values[b] @ done[s][0].T for b, s in enumerate(sigmas)])
-    wx, wy = done[sigmas[0]]
-    return small, wy @ valid.astype(np.float64) @ wx.T > 0.9999
+    short = values.astype(np.float32)  # enough for a map, and twice as fast
+    weights = {
+        sigma: [_weights(centres[i], at[i], sigma[i]) for i in (0, 1)] for sigma in set(sigmas)
+    }
+    small = np.stack([_blur(short[b], *weights[sigma]) for b, sigma in enumerate(sigmas)])
+    if valid.all():
+        return small, np.ones(small.shape[1:], bool)
+    return small, _blur(valid.astype(np.float32), *weights[sigmas[0]]) > 0.9999
+
+
+def _blur(band: Array, wx: Array, wy: Array) -> Array:
+    return _along_rows(_along_rows(band, wx).T, wy).T
+
+
+def _along_rows(band: Array, weights: Array, step: int = 32) -> Array:
+    """``band @ weights.T``, a few outputs at a time: each of them needs few of the inputs."""
+    out = np.empty((band.shape[0], weights.shape[0]), np.float32)
+    for start in range(0, weights.shape[0], step):
+        some = weights[start : start + step]
+        used = np.flatnonzero(some.any(axis=0))
+        part = slice(used[0], used[-1] + 1) if used.size else slice(0, 0)
+        out[:, start : start + step] = band[:, part] @ some[:, part].T
+    return out
 
 
 def _weights(centres: Array, positions: Array, sigma: float) -> Array:
     weights = np.exp(-0.5 * ((positions[None, :] - centres[:, None]) / sigma) ** 2)
     weights[weights < 1e-4] = 0
-    return weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    return weights.astype(np.float32)
 
 
 def gaussian_sigma(gain: float) -> float:
