@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -63,6 +64,14 @@ class Profile:
         return json.loads(done.stdout[done.stdout.index("{") :])["results"]
 
 
+def package_bytes(tool: Path) -> bytes:
+    """The zip as the tool builds it, from what git tracks."""
+    spec = importlib.util.spec_from_file_location("whetstone_package", tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.build()
+
+
 @pytest.fixture(scope="module", params=["checkout", "zip"])
 def profile(request, root, tmp_path_factory) -> Profile:
     profile = Profile(tmp_path_factory.mktemp(request.param))
@@ -72,17 +81,7 @@ def profile(request, root, tmp_path_factory) -> Profile:
         tool = root / "tools" / "package.py"
         if not tool.is_file():
             pytest.skip("tools/package.py is not there yet")
-        copy = profile.folder / "copy"  # the package is made of what git tracks
-        done = subprocess.run(
-            [sys.executable, str(tool), "--out", str(copy)],
-            cwd=root,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            pytest.fail(f"the package cannot be made: {done.stdout}{done.stderr}")
-        archive = next(copy.glob("*.zip"))
-        with zipfile.ZipFile(archive) as package:
+        with zipfile.ZipFile(io.BytesIO(package_bytes(tool))) as package:
             package.extractall(profile.plugins)
     profile.call("plugins", "enable", "whetstone")
     return profile
