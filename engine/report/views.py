@@ -5,6 +5,7 @@ Everything comes from one streaming pass (:mod:`.survey`) and a few small window
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Mapping, Sequence
 
 import numpy as np
@@ -68,13 +69,24 @@ def true_colour(info: RasterInfo, roles: Sequence[str] = ()) -> tuple[int, ...]:
     for words in (
         list(roles)[:count],
         [band.color.lower() for band in info.bands],
-        [band.name.strip().lower() for band in info.bands],
+        [_colour_in(band.name) for band in info.bands],
     ):
         if all(word in words for word in ("red", "green", "blue")):
             return tuple(words.index(word) for word in ("red", "green", "blue"))
     if count < 3:
         return (0,)
     return {3: (0, 1, 2), 8: (4, 2, 1)}.get(count, (2, 1, 0))
+
+
+def _colour_in(name: str) -> str:
+    """The colour that a band name speaks of: "B", "Band 4 (Red)", "blue" ..., else ""."""
+    words = re.findall(r"[a-z]+", name.lower())
+    if "edge" in words or "infrared" in words:
+        return ""
+    for colour in ("red", "green", "blue"):
+        if colour in words or words == [colour[0]]:
+            return colour
+    return ""
 
 
 def band_names(info: RasterInfo, roles: Sequence[str] = ()) -> tuple[str, ...]:

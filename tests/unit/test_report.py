@@ -364,6 +364,9 @@ def test_true_colour_bands():
     assert true_colour(eight) == (4, 2, 1)
     colours = [BandInfo("uint8", color=c) for c in ("undefined", "red", "green", "blue")]
     assert true_colour(replace(info, bands=tuple(colours))) == (1, 2, 3)
+    for names in (("R", "G", "B", "NIR"), ("Band 4 (Red)", "green", "BLUE", "Red Edge")):
+        named = tuple(BandInfo("uint16", name=name) for name in names)
+        assert true_colour(replace(info, bands=named)) == (0, 1, 2)
     assert true_colour(replace(info, bands=2 * (BandInfo("uint16"),))) == (0,)
     assert band_names(eight, ("coastal",))[:2] == ("Coastal", "Band 2")
     assert colour_ramp(np.array([0.0, 1.0])).T.tolist() == [[0, 0, 4], [252, 253, 191]]
