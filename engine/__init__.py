@@ -44,8 +44,8 @@ __all__ = [
 def run(job: Job, progress: Progress | None = None) -> Any:
     """Execute a job and return its result (``FuseResult`` for a ``FuseJob``, and so on).
 
-    Raises ``WhetstoneError`` with a code, a message and a hint; ``Cancelled`` when the progress says
-    so. Nothing is left half written in either case.
+    Raises ``WhetstoneError`` with a code, a message and a hint; ``Cancelled`` when the progress
+    says so. Nothing is left half written in either case.
     """
     from importlib import import_module
 

@@ -36,12 +36,19 @@ def check(job: CheckJob, progress: Progress) -> CheckResult:
         warnings = [*_radiometry_notes(pair, looks), *_correlation_notes(correlation)]
         return CheckResult(
             ok=not far and max(correlation) >= WEAK_CORRELATION,
-            sensor=pair.sensor.key, sensor_reason=pair.sensor.reason,
-            ratio=pair.ratio, phase=pair.geometry.phase, overlap=overlap,
-            shift=(shift.dx, shift.dy) if shift.known else None, shift_confidence=shift.confidence,
-            bands=pair.sensor.roles, dtype=pair.ms.info.bands[0].dtype,
-            pan_size=(info.width, info.height), ms_size=(pair.ms.info.width, pair.ms.info.height),
-            pan_range=looks.ranges[0], ms_range=tuple(looks.ranges[1:]),
+            sensor=pair.sensor.key,
+            sensor_reason=pair.sensor.reason,
+            ratio=pair.ratio,
+            phase=pair.geometry.phase,
+            overlap=overlap,
+            shift=(shift.dx, shift.dy) if shift.known else None,
+            shift_confidence=shift.confidence,
+            bands=pair.sensor.roles,
+            dtype=pair.ms.info.bands[0].dtype,
+            pan_size=(info.width, info.height),
+            ms_size=(pair.ms.info.width, pair.ms.info.height),
+            pan_range=looks.ranges[0],
+            ms_range=tuple(looks.ranges[1:]),
             pan_correlation=correlation,
             notes=(*pair.notes, shift.describe(pair.ratio), *warnings),
         )
@@ -88,7 +95,9 @@ def _look(pair: Pair, threads: int, progress: Progress) -> _Looks:
         progress.update((done + 1) / len(windows), "looking at the pixels")
     if not looks.moments.count:
         raise WhetstoneError(
-            "EMPTY", "No valid pixels in the common area of PAN and MS.", "Check their nodata values."
+            "EMPTY",
+            "No valid pixels in the common area of PAN and MS.",
+            "Check their nodata values.",
         )
     return looks
 
@@ -99,7 +108,9 @@ def _tops(pair: Pair) -> list[float]:
     for band in (*pair.pan.info.bands, *pair.ms.info.bands):
         kind = np.dtype(band.dtype)
         top = float(np.iinfo(kind).max) if kind.kind in "iu" else np.inf
-        tops.append(min(top, 2.0**pair.sensor.bits - 1) if pair.sensor.bits and kind.itemsize == 2 else top)
+        tops.append(
+            min(top, 2.0**pair.sensor.bits - 1) if pair.sensor.bits and kind.itemsize == 2 else top
+        )
     return tops
 
 
@@ -118,8 +129,8 @@ def _radiometry_notes(pair: Pair, looks: _Looks) -> list[str]:
     means = looks.moments.mean("ms").mean(), looks.moments.mean("pan")[0]
     if min(means) > 0 and max(means) / min(means) > 20:
         notes.append(
-            f"PAN and MS differ in scale (means {means[1]:.4g} and {means[0]:.4g}): methods match them, "
-            "but check that both are of the same processing level."
+            f"PAN and MS differ in scale (means {means[1]:.4g} and {means[0]:.4g}): methods match "
+            "them, but check that both are of the same processing level."
         )
     return notes
 
@@ -128,6 +139,6 @@ def _correlation_notes(correlation: tuple[float, ...]) -> list[str]:
     if max(correlation) >= WEAK_CORRELATION:
         return []
     return [
-        f"No band resembles the PAN (highest correlation {max(correlation):.2f}): different dates, places "
-        "or a strong shift; a fusion would look wrong."
+        f"No band resembles the PAN (highest correlation {max(correlation):.2f}): different dates, "
+        "places or a strong shift; a fusion would look wrong."
     ]

@@ -1,4 +1,4 @@
-"""A reduced-resolution pair after Wald: degrade both images by their ratio, keep the MS as truth."""
+"""A reduced-resolution pair after Wald: degrade both images, keep the MS as truth."""
 
 from __future__ import annotations
 
@@ -30,20 +30,23 @@ BLOCK = 256
 def degrade(job: DegradeJob, progress: Progress) -> DegradeResult:
     """Run a :class:`DegradeJob`.
 
-    ``gt.tif`` is the MS, ``pan.tif`` the PAN at the MS pixel centres, ``ms.tif`` the MS reduced by the
-    ratio (rounded to an integer) once more. The product keeps a common corner; the toolbox protocol
-    keeps every ``[r//2::r]``-th sample. All three are georeferenced accordingly.
+    ``gt.tif`` is the MS, ``pan.tif`` the PAN at the MS pixel centres, ``ms.tif`` the MS reduced by
+    the ratio (rounded to an integer) once more. The product keeps a common corner; the toolbox
+    protocol keeps every ``[r//2::r]``-th sample. All three are georeferenced accordingly.
     """
     os.makedirs(job.out_dir, exist_ok=True)
     with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as pair:
-        ratio = int(round(pair.ratio))
+        ratio = round(pair.ratio)
         whole = Window(0, 0, pair.ms.info.width, pair.ms.info.height)
         area = pair.geometry.ms_window(pair.scene).intersect(whole)
-        area = area._replace(width=area.width - area.width % ratio, height=area.height - area.height % ratio)
+        area = area._replace(
+            width=area.width - area.width % ratio, height=area.height - area.height % ratio
+        )
         if min(area.width, area.height) < 4 * ratio:
             raise WhetstoneError(
                 "TOO_SMALL",
-                f"The common area is {area.width} x {area.height} MS pixels; reduced by {ratio} nothing is left.",
+                f"The common area is {area.width} x {area.height} MS pixels; "
+                f"reduced by {ratio} nothing is left.",
                 "Use a larger scene.",
             )
         writer = _Writer(pair, ratio, area, job, progress)
@@ -52,13 +55,22 @@ def degrade(job: DegradeJob, progress: Progress) -> DegradeResult:
             make(pair, ratio, area, writer)
         notes = pair.notes
     progress.update(1.0, "done")
-    return DegradeResult(*(writer.path(name) for name in ("pan", "ms", "gt")), ratio, pair.sensor.key, notes)
+    return DegradeResult(
+        pan=writer.path("pan"),
+        ms=writer.path("ms"),
+        gt=writer.path("gt"),
+        ratio=ratio,
+        sensor=pair.sensor.key,
+        notes=notes,
+    )
 
 
 class _Writer(contextlib.ExitStack):
     """The three outputs; they appear together or not at all."""
 
-    def __init__(self, pair: Pair, ratio: int, area: Window, job: DegradeJob, progress: Progress) -> None:
+    def __init__(
+        self, pair: Pair, ratio: int, area: Window, job: DegradeJob, progress: Progress
+    ) -> None:
         super().__init__()
         self._pair, self._job, self._progress = pair, job, progress
         phase = ratio // 2 if job.protocol == "toolbox" else (ratio - 1) / 2
@@ -90,15 +102,28 @@ class _Writer(contextlib.ExitStack):
         self, name: str, source: Source, window: Window, transform: GeoTransform | None
     ) -> tuple[Output, np.dtype, float | None]:
         dtype = np.dtype(source.info.bands[0].dtype)
-        nodata = output_nodata(dtype, source.info, self._pair.pan.may_be_invalid or self._pair.ms.may_be_invalid)
-        keep = {k: v for k, v in source.info.tags.items() if k in ("SENSOR", "BITS", "SOURCE", "LICENCE")}
+        nodata = output_nodata(
+            dtype, source.info, self._pair.pan.may_be_invalid or self._pair.ms.may_be_invalid
+        )
+        keep = {
+            k: v
+            for k, v in source.info.tags.items()
+            if k in ("SENSOR", "BITS", "SOURCE", "LICENCE")
+        }
         spec = OutputSpec(
-            window.width, window.height,
+            window.width,
+            window.height,
             tuple(replace(band, nodata=nodata) for band in source.info.bands),
-            self._pair.ms.info.crs, transform, tags={**keep, "WHETSTONE_DEGRADED": self._job.protocol},
+            self._pair.ms.info.crs,
+            transform,
+            tags={**keep, "WHETSTONE_DEGRADED": self._job.protocol},
         )
         output = Output(
-            self.path(name), spec, self._pair.backend, fingerprint="", overviews=False,
+            self.path(name),
+            spec,
+            self._pair.backend,
+            fingerprint="",
+            overviews=False,
             inputs=[*self._job.pan.paths, *self._job.ms.paths],
         )
         return self.enter_context(output), dtype, nodata
@@ -142,20 +167,32 @@ def _product(pair: Pair, ratio: int, area: Window, writer: _Writer) -> None:
 
 
 def _at(
-    read: Callable[[Window], tuple[Array, Array | None]], rows: Array, cols: Array, kernels: list[Array]
+    read: Callable[[Window], tuple[Array, Array | None]],
+    rows: Array,
+    cols: Array,
+    kernels: list[Array],
 ) -> tuple[Array, Array | None]:
-    """Images filtered per band and sampled at fractional positions; validity of the nearest pixel."""
+    """Images filtered per band and sampled between pixels; validity of the nearest pixel."""
     longest = max(kernels, key=len)
     reach = [filter_taps(where, longest) for where in (rows, cols)]
     window = Window(
-        reach[1].first, reach[0].first, reach[1].stop - reach[1].first, reach[0].stop - reach[0].first
+        reach[1].first,
+        reach[0].first,
+        reach[1].stop - reach[1].first,
+        reach[0].stop - reach[0].first,
     )
     values, valid = read(window)
     images = values if values.ndim == 3 else values[None]
-    out = np.stack([
-        resample(image, filter_taps(rows, k).shifted(window.row), filter_taps(cols, k).shifted(window.col))
-        for image, k in zip(images, kernels)
-    ])
+    out = np.stack(
+        [
+            resample(
+                image,
+                filter_taps(rows, k).shifted(window.row),
+                filter_taps(cols, k).shifted(window.col),
+            )
+            for image, k in zip(images, kernels)
+        ]
+    )
     if valid is not None:
         near = [np.floor(where + 0.5).astype(int) for where in (rows, cols)]
         valid = valid[np.ix_(near[0] - window.row, near[1] - window.col)]
@@ -173,16 +210,21 @@ def _toolbox(pair: Pair, ratio: int, area: Window, writer: _Writer) -> None:
     pan, _ = pair.read_pan(pair.scene)
     ms, valid = pair.read_ms(area)
     start = ratio // 2
-    small = np.stack([
-        correlate(band, gaussian_mtf(gain, ratio))[start::ratio, start::ratio]
-        for band, gain in zip(ms, pair.sensor.ms_gains)
-    ])
+    small = np.stack(
+        [
+            correlate(band, gaussian_mtf(gain, ratio))[start::ratio, start::ratio]
+            for band, gain in zip(ms, pair.sensor.ms_gains)
+        ]
+    )
     here = Window(0, 0, area.width, area.height)
     reduced = imresize(pan, (pair.ms.info.height, pair.ms.info.width))[: area.height, : area.width]
     writer.put("gt", here, ms, valid)
     writer.put("pan", here, reduced[None], valid)
     writer.put(
-        "ms", _coarse(here, ratio), small, None if valid is None else valid[start::ratio, start::ratio]
+        "ms",
+        _coarse(here, ratio),
+        small,
+        None if valid is None else valid[start::ratio, start::ratio],
     )
 
 

@@ -25,12 +25,27 @@ BANDS = (("Blue", "blue"), ("Green", "green"), ("Red", "red"), ("NIR", "undefine
 SIZES = (128, 4096)
 PIXEL = 0.6  # metres, as QuickBird
 #: 11-bit reflectances (B, G, R, NIR) of what is drawn.
-CROPS = np.array([
-    [260, 330, 270, 1050], [300, 400, 360, 850], [330, 430, 480, 620], [240, 290, 230, 1250],
-    [420, 520, 610, 720], [360, 470, 420, 980], [470, 560, 680, 760], [280, 360, 310, 1120],
-], float)
-WATER, ROAD, BARE = np.array([230.0, 220, 140, 70]), np.array([420.0, 440, 450, 430]), np.array([520.0, 600, 690, 790])
-ROOFS = np.array([[290, 370, 620, 560], [620, 650, 660, 640], [330, 340, 360, 350], [400, 450, 560, 520]], float)
+CROPS = np.array(
+    [
+        [260, 330, 270, 1050],
+        [300, 400, 360, 850],
+        [330, 430, 480, 620],
+        [240, 290, 230, 1250],
+        [420, 520, 610, 720],
+        [360, 470, 420, 980],
+        [470, 560, 680, 760],
+        [280, 360, 310, 1120],
+    ],
+    float,
+)
+WATER, ROAD, BARE = (
+    np.array([230.0, 220, 140, 70]),
+    np.array([420.0, 440, 450, 430]),
+    np.array([520.0, 600, 690, 790]),
+)
+ROOFS = np.array(
+    [[290, 370, 620, 560], [620, 650, 660, 640], [330, 340, 360, 350], [400, 450, 560, 520]], float
+)
 PAN_WEIGHTS = np.array([0.11, 0.28, 0.32, 0.29])
 
 
@@ -41,7 +56,9 @@ def demo(job: DemoJob, progress: Progress) -> DemoResult:
         raise WhetstoneError("RATIO", f"The ratio is {job.ratio}; it must be 2 to 8.")
     if not low <= job.size <= high or job.size % job.ratio:
         raise WhetstoneError(
-            "SIZE", f"The size is {job.size}; it must be {low} to {high} and a multiple of the ratio {job.ratio}."
+            "SIZE",
+            f"The size is {job.size}; it must be {low} to {high} "
+            f"and a multiple of the ratio {job.ratio}.",
         )
     os.makedirs(job.out_dir, exist_ok=True)
     rng = np.random.default_rng(job.seed)
@@ -56,7 +73,10 @@ def demo(job: DemoJob, progress: Progress) -> DemoResult:
     fine = (441_000.0, PIXEL, 0.0, 5_331_000.0, 0.0, -PIXEL)
     corner = (phase + 0.5 - job.ratio / 2) * PIXEL
     coarse = (fine[0] + corner, PIXEL * job.ratio, 0.0, fine[3] - corner, 0.0, -PIXEL * job.ratio)
-    paths = {name: os.path.abspath(os.path.join(job.out_dir, f"{name}.tif")) for name in ("pan", "ms", "gt")}
+    paths = {
+        name: os.path.abspath(os.path.join(job.out_dir, f"{name}.tif"))
+        for name in ("pan", "ms", "gt")
+    }
     colors = tuple(BandInfo("uint16", name=name, color=color) for name, color in BANDS)
     tags = {"SENSOR": "QuickBird (synthetic)", "WHETSTONE_DEMO_SEED": str(job.seed)}
     with ExitStack() as stack:
@@ -100,7 +120,9 @@ def _fields(size: int, rng: np.random.Generator) -> Array:
     angle, period = rng.uniform(0, np.pi, count)[nearest], rng.uniform(5, 11, count)[nearest]
     furrow = np.sin(2 * np.pi * (rows * np.sin(angle) + cols * np.cos(angle)) / period)
     image = crop[nearest].transpose(2, 0, 1) * (1 + 0.04 * furrow)
-    edge = (np.diff(nearest, axis=0, prepend=nearest[:1]) != 0) | (np.diff(nearest, axis=1, prepend=nearest[:, :1]) != 0)
+    edge = (np.diff(nearest, axis=0, prepend=nearest[:1]) != 0) | (
+        np.diff(nearest, axis=1, prepend=nearest[:, :1]) != 0
+    )
     image[:, edge] = image[:, edge] * 0.6 + 0.4 * CROPS[3][:, None]
     return image
 
@@ -117,7 +139,9 @@ def _lake(image: Array, rng: np.random.Generator) -> None:
     size = image.shape[1]
     rows, cols = np.mgrid[:size, :size] / size
     y, x = rng.uniform(0.55, 0.8, 2)
-    shape = ((rows - y) / 0.13) ** 2 + ((cols - x) / 0.2) ** 2 + 0.25 * _texture(size, size / 12, rng)
+    shape = (
+        ((rows - y) / 0.13) ** 2 + ((cols - x) / 0.2) ** 2 + 0.25 * _texture(size, size / 12, rng)
+    )
     image[:, shape < 1.08] = BARE[:, None]
     image[:, shape < 1] = WATER[:, None] * (1 + 0.03 * _texture(size, 3, rng)[shape < 1])
 

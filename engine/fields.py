@@ -12,7 +12,7 @@ counterparts, each computed when first asked for. Two ways of making them share 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple, Union
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Observation(NamedTuple):
     inside: tuple[slice, slice]  # rows, columns of the asked window inside the region
 
 
-class Fields:
+class _Shared:
     """What both kinds share."""
 
     clips = False
@@ -94,7 +94,7 @@ class Fields:
         raise NotImplementedError
 
 
-class WindowFields(Fields):
+class WindowFields(_Shared):
     """Fields of a window in product mode. ``window`` is in PAN pixels and inside the scene."""
 
     clips = True
@@ -159,7 +159,7 @@ class WindowFields(Fields):
         return self._up_from(values, window, self._up)
 
     @cached_property
-    def valid(self) -> Array | None:  # type: ignore[override]
+    def valid(self) -> Array | None:
         """Where PAN and the nearest MS pixel are valid, (h, w); None: everywhere."""
         self._pan(self.window)
         kept, _, pan_valid = self._pan_block  # type: ignore[misc]
@@ -168,7 +168,7 @@ class WindowFields(Fields):
         window, _, ms_valid = self._ms_block
         return self.pair.valid(self.window, pan_valid, ms_valid, window)
 
-    # -- low-passed PANs on the PAN grid ------------------------------------------------------------
+    # -- low-passed PANs on the PAN grid -----------------------------------------------------------
 
     def _smooth(self, kernel: Array) -> Array:
         return correlate_separable(self._pan(self.window.expand(len(kernel) // 2)), kernel, kernel)
@@ -194,7 +194,7 @@ class WindowFields(Fields):
         return self._down_up_cubic(self._pan_at)
 
     def down_up_cubic(self, image_of: Callable[[WindowFields], Array]) -> Array:
-        """The same for any image (n, h, w) that ``image_of`` computes from the fields of a window."""
+        """The same for any image (n, h, w) that ``image_of`` makes of the fields of a window."""
 
         def at(rows: Taps, cols: Taps) -> Array:
             window = _reach(rows, cols)
@@ -273,10 +273,12 @@ class WindowFields(Fields):
         kernels = [product_kernel(gain, self.pair.ratio) for gain in self.pair.sensor.ms_gains]
         margin = max(len(kernel) for kernel in kernels) // 2
         values, _ = self.pair.read_ms(self.ms_window.expand(margin))
-        return np.stack([
-            correlate_separable(_trim(band, margin - len(kernel) // 2), kernel, kernel)
-            for band, kernel in zip(values, kernels)
-        ])
+        return np.stack(
+            [
+                correlate_separable(_trim(band, margin - len(kernel) // 2), kernel, kernel)
+                for band, kernel in zip(values, kernels)
+            ]
+        )
 
     @cached_property
     def pan_spline_ms(self) -> Array:
@@ -289,9 +291,11 @@ class WindowFields(Fields):
         return self._pan_filtered_at_ms(product_kernel(self.pair.sensor.pan_gain, self.pair.ratio))
 
     def _pan_filtered_at_ms(self, kernel: Array) -> Array:
-        return self._pan_at(*self._down(self.ms_window, lambda where, _: filter_taps(where, kernel)))
+        return self._pan_at(
+            *self._down(self.ms_window, lambda where, _: filter_taps(where, kernel))
+        )
 
-    # -- iterative methods --------------------------------------------------------------------------
+    # -- iterative methods ------------------------------------------------------------------------
 
     def observation(self, margin: int) -> Observation:
         """PAN and MS of the window and its surroundings; ``down`` is the sensor's own MTF."""
@@ -313,7 +317,7 @@ class WindowFields(Fields):
         )
 
 
-class SceneFields(Fields):
+class SceneFields(_Shared):
     """Fields of the whole scene after the toolbox protocol (spec: DLPan/V21), float64."""
 
     @cached_property
@@ -343,7 +347,7 @@ class SceneFields(Fields):
         return Window(0, 0, self.pair.ms.info.width, self.pair.ms.info.height)
 
     @cached_property
-    def valid(self) -> Array | None:  # type: ignore[override]
+    def valid(self) -> Array | None:
         """Where PAN and MS are valid, (H, W); None: everywhere."""
         _, pan_valid, _, ms_valid = self._read
         return self.pair.valid(self.window, pan_valid, ms_valid, self.ms_window)
@@ -398,14 +402,17 @@ class SceneFields(Fields):
     def pan_glp(self) -> Array:
         """EXP of the MTF-filtered, decimated PAN, (B, H, W)."""
         return self._gains_once(
-            lambda gain: interp23(self._decimate(correlate(self.pan, gaussian_mtf(gain, self._r))), self._r)
+            lambda gain: interp23(
+                self._decimate(correlate(self.pan, gaussian_mtf(gain, self._r))), self._r
+            )
         )
 
     @cached_property
     def glp_of_one(self) -> Array:
         """What ``pan_glp`` makes of a PAN that is 1 everywhere, (B, H, W).
 
-        Not 1: the toolbox normalises neither the MTF filters (0.998) nor the interpolator (1 - 4e-10).
+        Not 1: the toolbox normalises neither the MTF filters (0.998) nor the interpolator
+        (1 - 4e-10).
         """
         gains = np.array([gaussian_mtf(gain, self._r).sum() for gain in self.pair.sensor.ms_gains])
         return gains[:, None, None] * interp23(np.ones(self.ms.shape[-2:]), self._r)
@@ -419,7 +426,9 @@ class SceneFields(Fields):
     def ms_blurred(self) -> Array:
         """``ms_reduced`` through each band's MTF, (B, h, w)."""
         gains = self.pair.sensor.ms_gains
-        return np.stack([correlate(b, gaussian_mtf(g, self._r)) for b, g in zip(self.ms_reduced, gains)])
+        return np.stack(
+            [correlate(b, gaussian_mtf(g, self._r)) for b, g in zip(self.ms_reduced, gains)]
+        )
 
     @cached_property
     def pan_spline_ms(self) -> Array:
@@ -464,6 +473,9 @@ def _trim(x: Array, margin: int) -> Array:
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin] if margin else x
 
 
-def fields(pair: Pair, window: Window) -> WindowFields | SceneFields:
+Fields = Union[WindowFields, SceneFields]
+
+
+def fields(pair: Pair, window: Window) -> Fields:
     """The fields of a window after the pair's protocol."""
     return SceneFields(pair, window) if pair.protocol == "toolbox" else WindowFields(pair, window)

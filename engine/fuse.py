@@ -42,18 +42,26 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
     method = find_method(job.method)
     _check(job)
     threads = thread_count(job.threads)
-    with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as pair:
+    with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as opened:
+        pair = opened
         window = pair.window_of(job.bounds)
         if job.protocol == "toolbox" and window != pair.scene:
             raise WhetstoneError(
-                "TOOLBOX_BOUNDS", "The toolbox protocol fuses whole scenes only.", "Leave --bounds out."
+                "TOOLBOX_BOUNDS",
+                "The toolbox protocol fuses whole scenes only.",
+                "Leave --bounds out.",
             )
         plan = _plan(job, pair, window)
         with Output(
-            job.out, plan.spec, pair.backend, fingerprint=_fingerprint(job),
-            inputs=[*job.pan.paths, *job.ms.paths], format=job.format, overviews=job.overviews,
+            job.out,
+            plan.spec,
+            pair.backend,
+            fingerprint=_fingerprint(job),
+            inputs=[*job.pan.paths, *job.ms.paths],
+            format=job.format,
+            overviews=job.overviews,
         ) as output:
-            shift, notes = _shift(job, pair, threads, PartOfProgress(progress, 0.0, 0.05))
+            pair, shift, notes = _shift(job, pair, threads, PartOfProgress(progress, 0.0, 0.05))
             scene = Scene(pair, threads, PartOfProgress(progress, 0.05, 0.35))
             estimate = method.estimate(scene)
             tally = _Tally()
@@ -65,21 +73,31 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
                 _apply(job, pair, method, estimate, plan, output, threads, tally, part)
             if not tally.valid:
                 raise WhetstoneError(
-                    "EMPTY", "No valid pixels in the chosen area.", "Check bounds and nodata values."
+                    "EMPTY",
+                    "No valid pixels in the chosen area.",
+                    "Check bounds and nodata values.",
                 )
             progress.update(0.97, "finishing the file")
         progress.update(1.0, "done")
         for note in notes:
             progress.message(note)
         return FuseResult(
-            out=os.path.abspath(job.out), method=job.method, sensor=pair.sensor.key,
-            width=window.width, height=window.height, bands=pair.bands, dtype=str(plan.dtype),
-            ratio=pair.ratio, phase=pair.geometry.phase,
+            out=os.path.abspath(job.out),
+            method=job.method,
+            sensor=pair.sensor.key,
+            width=window.width,
+            height=window.height,
+            bands=pair.bands,
+            dtype=str(plan.dtype),
+            ratio=pair.ratio,
+            phase=pair.geometry.phase,
             shift=(shift.dx, shift.dy) if shift and shift.known else None,
             shift_confidence=shift.confidence if shift else 0.0,
             coregistered=bool(job.coregister and shift and shift.known),
-            clipped=tally.clipped, valid_fraction=tally.valid / tally.seen,
-            seconds=time.monotonic() - started, notes=(*pair.notes, *notes, *tally.notes()),
+            clipped=tally.clipped,
+            valid_fraction=tally.valid / tally.seen,
+            seconds=time.monotonic() - started,
+            notes=(*pair.notes, *notes, *tally.notes()),
         )
 
 
@@ -90,7 +108,9 @@ def find_method(name: str) -> Method:
     close = difflib.get_close_matches(name.lower(), list(METHODS), 1)
     hint = f"Did you mean {close[0]}? " if close else ""
     raise WhetstoneError(
-        "METHOD_UNKNOWN", f"There is no method called {name!r}.", f"{hint}Choose {', '.join(METHODS)}."
+        "METHOD_UNKNOWN",
+        f"There is no method called {name!r}.",
+        f"{hint}Choose {', '.join(METHODS)}.",
     )
 
 
@@ -100,10 +120,13 @@ def _check(job: FuseJob) -> None:
             "BLOCK", f"The block is {job.block} pixels; it must be {MIN_BLOCK} to {MAX_BLOCK}."
         )
     if job.format not in ("gtiff", "cog"):
-        raise WhetstoneError("OUT_FORMAT", f"There is no format {job.format!r}.", "Choose gtiff or cog.")
+        raise WhetstoneError(
+            "OUT_FORMAT", f"There is no format {job.format!r}.", "Choose gtiff or cog."
+        )
     if job.coregister and job.protocol == "toolbox":
         raise WhetstoneError(
-            "TOOLBOX_COREGISTER", "The toolbox protocol ties arrays by their indices.",
+            "TOOLBOX_COREGISTER",
+            "The toolbox protocol ties arrays by their indices.",
             "Leave --coregister out or use --protocol product.",
         )
 
@@ -120,9 +143,7 @@ class _Plan:
 
 def _plan(job: FuseJob, pair: Pair, window: Window) -> _Plan:
     dtype = output_dtype(job.dtype, pair.ms.info, job.protocol)
-    nodata = output_nodata(
-        dtype, pair.ms.info, pair.pan.may_be_invalid or pair.ms.may_be_invalid
-    )
+    nodata = output_nodata(dtype, pair.ms.info, pair.pan.may_be_invalid or pair.ms.may_be_invalid)
     info = pair.pan.info
     transform = info.transform
     if transform is not None:
@@ -130,9 +151,11 @@ def _plan(job: FuseJob, pair: Pair, window: Window) -> _Plan:
         transform = (x0 + dx * window.col, dx, 0.0, y0 + dy * window.row, 0.0, dy)
     keep = {k: v for k, v in pair.ms.info.tags.items() if not k.upper().startswith(_OWN_TAGS)}
     spec = OutputSpec(
-        window.width, window.height,
+        window.width,
+        window.height,
         tuple(_output_band(band, dtype, nodata) for band in pair.ms.info.bands),
-        info.crs, transform,
+        info.crs,
+        transform,
         tags={
             **keep,
             "WHETSTONE_VERSION": __version__,
@@ -152,7 +175,7 @@ def _output_band(band: BandInfo, dtype: np.dtype, nodata: float | None) -> BandI
 
 
 def _fingerprint(job: FuseJob) -> str:
-    """What must be the same for an interrupted run to be resumed: the job, the program, the inputs."""
+    """What must be the same for a run to be resumed: the job, the program, the inputs."""
     facts: list[object] = [__version__, json.loads(job_to_json(replace(job, threads=0)))]
     for path in (*job.pan.paths, *job.ms.paths):
         try:
@@ -165,16 +188,16 @@ def _fingerprint(job: FuseJob) -> str:
 
 def _shift(
     job: FuseJob, pair: Pair, threads: int, progress: Progress
-) -> tuple[Shift | None, list[str]]:
+) -> tuple[Pair, Shift | None, list[str]]:
     """Estimate the shift, and move the MS by it when asked to."""
     if job.protocol == "toolbox":
-        return None, []
+        return pair, None, []
     shift = estimate_shift(pair, threads, progress)
     notes = [shift.describe(pair.ratio)]
     if job.coregister and shift.known:
-        pair.geometry = pair.geometry.shifted(shift.dx, shift.dy)
+        pair = pair.moved(shift.dx, shift.dy)
         notes = [f"Corrected: {notes[0].split(' Fringes')[0]}"]
-    return shift, notes
+    return pair, shift, notes
 
 
 class _Tally:
@@ -194,7 +217,8 @@ class _Tally:
             return []
         share = 100 * self.clipped / max(self.valid, 1)
         return [
-            f"{self.clipped} pixels ({share:.2g} %) had an extreme ratio of PAN to intensity and were clipped."
+            f"{self.clipped} pixels ({share:.2g} %) had an extreme ratio of PAN to intensity "
+            "and were clipped."
         ]
 
 
@@ -205,14 +229,23 @@ def _finish(f: Fields, values: Array, plan: _Plan, tally: _Tally) -> Array:
 
 
 def _apply(
-    job: FuseJob, pair: Pair, method: Method, estimate: dict[str, Array], plan: _Plan,
-    output: Output, threads: int, tally: _Tally, progress: Progress,
+    job: FuseJob,
+    pair: Pair,
+    method: Method,
+    estimate: dict[str, Array],
+    plan: _Plan,
+    output: Output,
+    threads: int,
+    tally: _Tally,
+    progress: Progress,
 ) -> None:
     """Fuse all windows that an interrupted run has not written yet, in raster order."""
     bottom = plan.window.row + output.rows_done
     todo = [w for w in grid(plan.window, job.block) if w.stop[1] > bottom]
     if output.rows_done:
-        progress.message(f"Resuming an interrupted run at row {output.rows_done} of {plan.window.height}.")
+        progress.message(
+            f"Resuming an interrupted run at row {output.rows_done} of {plan.window.height}."
+        )
         tally.add(0, output.rows_done * plan.window.width, output.rows_done * plan.window.width)
 
     def work(window: Window) -> tuple[Array, _Tally]:

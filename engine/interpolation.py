@@ -1,10 +1,10 @@
 """Interpolation: where an MS pixel lies on the PAN grid, and the value between the samples.
 
-The field's interpolator is the 23-tap filter of Aiazzi et al. (2002): zero insertion and a half-band
-filter per doubling. Its twelve non-zero off-centre taps are the 11th-degree Lagrange polynomial at
-the midpoint between two samples. ``--protocol toolbox`` uses the filter literally (:func:`interp23`);
-real images need *any* ratio and *any* phase, so the product evaluates the same polynomial at the true
-position (:func:`lagrange_taps`). At ratio 2 the two are the same numbers.
+The field's interpolator is the 23-tap filter of Aiazzi et al. (2002): zero insertion and a
+half-band filter per doubling. Its twelve non-zero off-centre taps are the 11th-degree Lagrange
+polynomial at the midpoint between two samples. ``--protocol toolbox`` uses the filter literally
+(:func:`interp23`); real images need *any* ratio and *any* phase, so the product evaluates the same
+polynomial at the true position (:func:`lagrange_taps`). At ratio 2 the two are the same numbers.
 
 Resampling is separable. Per axis, :class:`Taps` says for each output sample where its input samples
 start and what they weigh. The sums run tap by tap in a fixed order, never through BLAS, so that an
@@ -103,8 +103,8 @@ def kernel_taps(
 def filter_taps(positions: Array, kernel: Array) -> Taps:
     """Taps that evaluate ``kernel`` (odd length) filtered input at fractional ``positions``.
 
-    Between the pixels the filtered signal is interpolated by the Lagrange polynomial; both steps are
-    folded into one set of weights.
+    Between the pixels the filtered signal is interpolated by the Lagrange polynomial; both steps
+    are folded into one set of weights.
     """
     half = len(kernel) // 2
     between = lagrange_taps(positions)
@@ -149,8 +149,8 @@ def mirror(start: int, stop: int, size: int) -> Array:
 def interp23(ms: Array, ratio: int) -> Array:
     """Upsample (..., h, w) by the 23-tap filter as the published tables do.
 
-    Circular borders, float64. MS sample j lands on PAN sample ``ratio * j + ratio // 2``. Ratios that
-    are no power of two use the Lagrange polynomial at that phase.
+    Circular borders, float64. MS sample j lands on PAN sample ``ratio * j + ratio // 2``. Ratios
+    that are no power of two use the Lagrange polynomial at that phase.
     """
     if ratio & (ratio - 1):
         return _lagrange_circular(np.asarray(ms, float), ratio)

@@ -133,7 +133,7 @@ class DemoJob:
 
 @dataclass(frozen=True)
 class FuseResult:
-    """What a fusion did. ``shift`` is (dx, dy) of PAN against MS in PAN pixels, None when unknown."""
+    """What a fusion did; ``shift`` is (dx, dy) of PAN against MS in PAN pixels, None if unknown."""
 
     out: str
     method: str
@@ -247,9 +247,7 @@ def job_from_json(text: str) -> Job:
     if cls is None:
         raise WhetstoneError("JOB_INVALID", f"The job must be one of {', '.join(JOBS)}.")
     known = {f.name for f in fields(cls)}
-    needed = {
-        f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING
-    }
+    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
     if set(data) - known or needed - set(data):
         odd = sorted(set(data) - known) or sorted(needed - set(data))
         word = "does not know" if set(data) - known else "lacks"

@@ -1,8 +1,9 @@
 """Low-pass filters: the sensor's MTF as a Gaussian, and the fixed filters of the classics.
 
-An imaging system passes the fraction ``gain`` of a sinusoid at the Nyquist frequency of the MS grid.
-The MTF-matched filter (Aiazzi et al. 2006) is the Gaussian with that gain, windowed to ``size`` taps.
-All filters work by correlation on arrays that already hold the borders they need ("valid").
+An imaging system passes the fraction ``gain`` of a sinusoid at the Nyquist frequency of the MS
+grid. The MTF-matched filter (Aiazzi et al. 2006) is the Gaussian with that gain, windowed to
+``size`` taps. All filters work by correlation on arrays that already hold the borders they need
+("valid").
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ SPLINE = np.array([1, 4, 6, 4, 1]) / 16  # B3 spline of the a-trous wavelet
 GENERIC_GAIN = 0.3
 
 
-def gaussian_mtf(gain: float, ratio: float, size: int = TOOLBOX_SIZE, *, sigma_size: int = 0) -> Array:
+def gaussian_mtf(
+    gain: float, ratio: float, size: int = TOOLBOX_SIZE, *, sigma_size: int = 0
+) -> Array:
     """The (size, size) MTF filter of the published toolbox: no normalisation, DC gain 0.998.
 
     ``gain`` is the MTF at the MS Nyquist frequency (0 to 1), ``ratio`` PAN samples per MS sample.
@@ -72,8 +75,8 @@ def _upright(vector: Array) -> Array:
 def product_kernel(gain: float, ratio: float, *, generic: bool = False) -> Array:
     """The filter as the product applies it: one 1-D kernel for both axes, with unit DC gain.
 
-    The windowed Gaussian is separable to 1e-5 of its peak; the rest is dropped, and so are the outer
-    taps below 1e-7 of the centre.
+    The windowed Gaussian is separable to 1e-5 of its peak; the rest is dropped, and so are the
+    outer taps below 1e-7 of the centre.
     """
     size = filter_size(ratio)
     kernel = generic_lowpass(ratio, size) if generic else gaussian_mtf(gain, ratio, size)
@@ -111,7 +114,10 @@ def correlate(x: Array, kernel: Array) -> Array:
     """Correlate whole (..., h, w) images with a symmetric 2-D kernel: float64, replicate border."""
     half = kernel.shape[0] // 2
     padded = np.pad(np.asarray(x, float), [(0, 0)] * (x.ndim - 2) + [(half, half)] * 2, mode="edge")
-    return sum(w * correlate_separable(padded, q, q) for w, q in separate(kernel, 1e-17))
+    out = np.zeros(x.shape)
+    for weight, q in separate(kernel, 1e-17):
+        out += weight * correlate_separable(padded, q, q)
+    return out
 
 
 def spline_levels(ratio: float) -> int:
@@ -143,6 +149,6 @@ def spline_lowpass(x: Array, ratio: float) -> Array:
 
 def box_kernel(ratio: float) -> Array:
     """The box of HPF and SFIM: an odd width next to the ratio."""
-    size = int(round(ratio))
+    size = round(ratio)
     size += 1 - size % 2
     return np.full(size, 1 / size)

@@ -18,9 +18,9 @@ def fill_reach(steps: int) -> int:
 def fill(values: Array, valid: Array, steps: int) -> Array:
     """Replace invalid pixels of (..., h, w) by the mean of valid neighbours, then of filled ones.
 
-    Step k looks 2^k pixels away, so ``steps`` steps fill everything within ``2^steps - 1`` pixels of a
-    valid one; what lies farther becomes 0. Each value depends on its surroundings only, never on the
-    window it was computed in.
+    Step k looks 2^k pixels away, so ``steps`` steps fill everything within ``2^steps - 1`` pixels
+    of a valid one; what lies farther becomes 0. Each value depends on its surroundings only, never
+    on the window it was computed in.
     """
     out = np.where(valid, values, 0).astype(values.dtype, copy=False)
     known = valid.copy()

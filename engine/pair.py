@@ -8,9 +8,10 @@ choice between most methods.
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .raster.model import Backend, RasterInfo
     from .types import Array, BBox
 
+Coordinate = TypeVar("Coordinate", float, np.ndarray)
+
 MIN_RATIO = 1.5
 #: Invalid pixels are filled this far from valid ones: beyond the reach of any filter that matters.
 PAN_FILL_STEPS, MS_FILL_STEPS = 5, 3
@@ -41,11 +44,11 @@ class Geometry:
     ratio: tuple[float, float]
     phase: tuple[float, float]
 
-    def ms_position(self, axis: int, pan_index: Array) -> Array:
+    def ms_position(self, axis: int, pan_index: Coordinate) -> Coordinate:
         """Fractional MS index of PAN pixel centres along an axis (0 = x, 1 = y)."""
         return (pan_index - self.phase[axis]) / self.ratio[axis]
 
-    def pan_position(self, axis: int, ms_index: Array) -> Array:
+    def pan_position(self, axis: int, ms_index: Coordinate) -> Coordinate:
         """Fractional PAN index of MS pixel centres along an axis (0 = x, 1 = y)."""
         return ms_index * self.ratio[axis] + self.phase[axis]
 
@@ -56,9 +59,11 @@ class Geometry:
     def ms_window(self, window: Window) -> Window:
         """The MS pixels whose centres lie inside a PAN window: windows that tile, tile here too."""
         edges = []
-        for axis, (start, size) in enumerate(((window.col, window.width), (window.row, window.height))):
+        for axis, (start, size) in enumerate(
+            ((window.col, window.width), (window.row, window.height))
+        ):
             first, stop = (
-                int(np.ceil(self.ms_position(axis, np.float64(edge - 0.5)) - 1e-9))
+                int(np.ceil(self.ms_position(axis, edge - 0.5) - 1e-9))
                 for edge in (start, start + size)
             )
             edges.append((first, stop - first))
@@ -70,8 +75,15 @@ class Pair:
     """An open PAN and MS with their geometry. Reads are safe from several threads."""
 
     def __init__(
-        self, pan: Source, ms: Source, geometry: Geometry, sensor: SensorMatch, scene: Window,
-        notes: tuple[str, ...], protocol: str, backend: Backend,
+        self,
+        pan: Source,
+        ms: Source,
+        geometry: Geometry,
+        sensor: SensorMatch,
+        scene: Window,
+        notes: tuple[str, ...],
+        protocol: str,
+        backend: Backend,
     ) -> None:
         self.pan, self.ms, self.geometry, self.sensor, self.scene = pan, ms, geometry, sensor, scene
         self.notes, self.protocol, self.backend = notes, protocol, backend
@@ -88,6 +100,12 @@ class Pair:
         """Number of MS bands."""
         return len(self.ms.info.bands)
 
+    def moved(self, dx: float, dy: float) -> Pair:
+        """The same pair with the MS moved by (dx, dy) PAN pixels; both share their files."""
+        other = copy.copy(self)
+        other.geometry = self.geometry.shifted(dx, dy)
+        return other
+
     def read_pan(self, window: Window) -> tuple[Array, Array | None]:
         """PAN values (h, w) and their validity; mirrored beyond the raster, nodata filled."""
         values, valid = self._read(self.pan, window, PAN_FILL_STEPS)
@@ -97,7 +115,9 @@ class Pair:
         """MS values (B, h, w) and their validity (h, w); mirrored and filled like the PAN."""
         return self._read(self.ms, window, MS_FILL_STEPS)
 
-    def valid(self, window: Window, pan_valid: Array | None, ms_valid: Array | None, ms: Window) -> Array | None:
+    def valid(
+        self, window: Window, pan_valid: Array | None, ms_valid: Array | None, ms: Window
+    ) -> Array | None:
         """Which PAN pixels of ``window`` have PAN and the nearest MS pixel valid; None: all.
 
         ``ms_valid`` covers the MS window ``ms``, which must reach one pixel beyond ``window``.
@@ -105,7 +125,10 @@ class Pair:
         if ms_valid is not None:
             index = []
             for axis, (start, size, origin, limit) in enumerate(
-                ((window.col, window.width, ms.col, ms.width), (window.row, window.height, ms.row, ms.height))
+                (
+                    (window.col, window.width, ms.col, ms.width),
+                    (window.row, window.height, ms.row, ms.height),
+                )
             ):
                 position = self.geometry.ms_position(axis, np.arange(start, start + size))
                 index.append(np.clip(np.floor(position + 0.5).astype(int) - origin, 0, limit - 1))
@@ -136,29 +159,33 @@ class Pair:
         return (values[(..., *inside)] if margin else values), None
 
     def window_of(self, bounds: BBox | None) -> Window:
-        """The part of the scene whose pixel centres lie in ``bounds`` (PAN CRS); None: all of it."""
+        """The part of the scene with pixel centres in ``bounds`` (PAN CRS); None: all of it."""
         if bounds is None:
             return self.scene
         if self.pan.info.transform is None:
             raise WhetstoneError(
-                "BOUNDS_NO_GEOREFERENCE", "The PAN has no georeferencing, so --bounds means nothing.",
+                "BOUNDS_NO_GEOREFERENCE",
+                "The PAN has no georeferencing, so --bounds means nothing.",
                 "Leave the bounds out.",
             )
         xmin, ymin, xmax, ymax = bounds
         if not (xmin < xmax and ymin < ymax):
             raise WhetstoneError(
-                "BOUNDS_EMPTY", f"The bounds {xmin:g} {ymin:g} {xmax:g} {ymax:g} hold no area.",
+                "BOUNDS_EMPTY",
+                f"The bounds {xmin:g} {ymin:g} {xmax:g} {ymax:g} hold no area.",
                 "Give them as XMIN YMIN XMAX YMAX in the CRS of the PAN.",
             )
         x0, dx, _, y0, _, dy = self.pan.info.transform
         cols = [int(np.ceil((x - x0) / dx - 0.5 - 1e-6)) for x in (xmin, xmax)]
         rows = [int(np.ceil((y - y0) / dy - 0.5 - 1e-6)) for y in (ymax, ymin)]
-        window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]).intersect(self.scene)
+        window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]).intersect(
+            self.scene
+        )
         if window.empty:
             raise WhetstoneError(
                 "NO_OVERLAP",
-                f"The bounds {xmin:g} {ymin:g} {xmax:g} {ymax:g} do not touch the common area of PAN "
-                f"and MS, {_span(_bounds(self.pan.info, self.scene))}.",
+                f"The bounds {xmin:g} {ymin:g} {xmax:g} {ymax:g} do not touch the common area "
+                f"of PAN and MS, {_span(_bounds(self.pan.info, self.scene))}.",
                 "Check that they are in the CRS of the PAN.",
             )
         return window
@@ -196,7 +223,9 @@ def open_pair(
 def _tie(pan: Source, ms: Source, sensor: str, protocol: str, backend: Backend) -> Pair:
     notes = [*pan.notes, *ms.notes]
     if protocol not in ("product", "toolbox"):
-        raise WhetstoneError("PROTOCOL", f"There is no protocol {protocol!r}.", "Choose product or toolbox.")
+        raise WhetstoneError(
+            "PROTOCOL", f"There is no protocol {protocol!r}.", "Choose product or toolbox."
+        )
     if len(pan.info.bands) != 1:
         raise WhetstoneError(
             "PAN_BANDS",
@@ -237,7 +266,7 @@ def tie_rasters(
 
 
 def _round(ratio: float) -> float:
-    """A ratio freed of the rounding of header fields (1e-7 is 1/100 pixel on the largest scenes)."""
+    """A ratio freed of the rounding of header fields (1e-7: 1/100 pixel on the largest scenes)."""
     return float(round(ratio)) if abs(ratio - round(ratio)) < 1e-7 * ratio else float(ratio)
 
 
@@ -247,8 +276,8 @@ def _tie_arrays(pan: RasterInfo, ms: RasterInfo) -> tuple[Geometry, Window]:
     if ratio < 2 or (ms.width * ratio, ms.height * ratio) != (pan.width, pan.height):
         raise WhetstoneError(
             "TOOLBOX_RATIO",
-            f"The toolbox protocol needs a PAN an integer number of times the size of the MS; these are "
-            f"{pan.width} x {pan.height} and {ms.width} x {ms.height}.",
+            "The toolbox protocol needs a PAN an integer number of times the size of the MS; "
+            f"these are {pan.width} x {pan.height} and {ms.width} x {ms.height}.",
             "Use --protocol product.",
         )
     scene = Window(0, 0, pan.width, pan.height)
@@ -259,13 +288,15 @@ def _check_crs(pan: RasterInfo, ms: RasterInfo, backend: Backend, notes: list[st
     if (pan.transform is None) != (ms.transform is None):
         lost = "PAN" if pan.transform is None else "MS"
         raise WhetstoneError(
-            "CRS_MISSING", f"The {lost} has no georeferencing while the other image has one.",
-            "Assign it first (Raster > Projections > Assign Projection, or gdal_translate -a_ullr).",
+            "CRS_MISSING",
+            f"The {lost} has no georeferencing while the other image has one.",
+            "Assign it first (Raster > Projections > Assign Projection, gdal_translate -a_ullr).",
         )
     if bool(pan.crs) != bool(ms.crs):
         lost, other = ("PAN", ms.crs) if not pan.crs else ("MS", pan.crs)
         raise WhetstoneError(
-            "CRS_MISSING", f"The {lost} has no CRS; the other image is {backend.crs_label(other)}.",
+            "CRS_MISSING",
+            f"The {lost} has no CRS; the other image is {backend.crs_label(other)}.",
             "Set it first (Raster > Projections > Assign Projection).",
         )
     if pan.crs and not backend.same_crs(pan.crs, ms.crs):
@@ -275,7 +306,9 @@ def _check_crs(pan: RasterInfo, ms: RasterInfo, backend: Backend, notes: list[st
             "Reproject one of them first (Raster > Projections > Warp).",
         )
     if not pan.crs and pan.transform is not None:
-        notes.append("Neither image states a CRS; their coordinates are taken to be in the same one.")
+        notes.append(
+            "Neither image states a CRS; their coordinates are taken to be in the same one."
+        )
 
 
 def _check_ratio(ratio: tuple[float, float], pan: RasterInfo, ms: RasterInfo) -> None:
@@ -285,12 +318,14 @@ def _check_ratio(ratio: tuple[float, float], pan: RasterInfo, ms: RasterInfo) ->
         swapped = " Did you swap PAN and MS?" if max(x, y) < 1 else ""
         raise WhetstoneError(
             "NOT_FINER",
-            f"The PAN layer is not finer ({sizes}): the ratio is {x:.2f}, it must be at least {MIN_RATIO}.",
+            f"The PAN layer is not finer ({sizes}): the ratio is {x:.2f}, "
+            f"it must be at least {MIN_RATIO}.",
             f"Choose a PAN with smaller pixels.{swapped}",
         )
     if abs(x / y - 1) > MAX_ANISOTROPY:
         raise WhetstoneError(
-            "ANISOTROPIC", f"The pixel size ratio is {x:.3f} in x but {y:.3f} in y.",
+            "ANISOTROPIC",
+            f"The pixel size ratio is {x:.3f} in x but {y:.3f} in y.",
             "Warp one image to the pixel shape of the other first.",
         )
 
@@ -300,15 +335,16 @@ def _common(geometry: Geometry, pan: RasterInfo, ms: RasterInfo, notes: list[str
     spans = []
     for axis, (size, count) in enumerate(((pan.width, ms.width), (pan.height, ms.height))):
         # Half an MS pixel belongs to the pixel; one more is mirrored (extents differ by fractions).
-        first = int(np.ceil(geometry.pan_position(axis, np.float64(-1.5)) - 1e-6))
-        stop = int(np.ceil(geometry.pan_position(axis, np.float64(count + 0.5)) - 1e-6))
+        first = int(np.ceil(geometry.pan_position(axis, -1.5) - 1e-6))
+        stop = int(np.ceil(geometry.pan_position(axis, count + 0.5) - 1e-6))
         spans.append((max(first, 0), min(stop, size)))
     (c0, c1), (r0, r1) = spans
     scene = Window(c0, r0, c1 - c0, r1 - r0)
     if scene.width < 1 or scene.height < 1:
         raise WhetstoneError(
             "NO_OVERLAP",
-            f"The layers do not overlap: PAN covers {_span(_bounds(pan))}, MS covers {_span(_bounds(ms))}.",
+            f"The layers do not overlap: PAN covers {_span(_bounds(pan))}, "
+            f"MS covers {_span(_bounds(ms))}.",
             "Check that both are of the same place and in the right CRS.",
         )
     share = scene.width * scene.height / (pan.width * pan.height)

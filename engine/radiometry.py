@@ -52,8 +52,8 @@ def holds(dtype: np.dtype, value: float) -> bool:
 def to_output(values: Array, valid: Array | None, dtype: np.dtype, nodata: float | None) -> Array:
     """Round and clip (B, h, w) values to ``dtype``, never wrapping; invalid pixels become nodata.
 
-    A valid value that would round to the nodata value takes the next one, so that dark pixels do not
-    turn into holes.
+    A valid value that would round to the nodata value takes the next one, so that dark pixels do
+    not turn into holes.
     """
     if dtype.kind == "f":
         out = values.astype(dtype)

@@ -1,14 +1,15 @@
 """The residual shift between PAN and MS, estimated to a fraction of a PAN pixel.
 
-The PAN as the MS sensor sees it should be a linear mix of the MS bands. The shift is what makes it one:
-per iteration the high-passed PAN is regressed on the bands *and* on the derivatives of their mix
-(Gauss-Newton; Lucas and Kanade 1981), and the MS is moved by the result. Shifts larger than the mix's
-detail are found first by phase correlation.
+The PAN as the MS sensor sees it should be a linear mix of the MS bands. The shift is what makes it
+one: per iteration the high-passed PAN is regressed on the bands *and* on the derivatives of their
+mix (Gauss-Newton; Lucas and Kanade 1981), and the MS is moved by the result. Shifts larger than the
+mix's detail are found first by phase correlation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,8 @@ MIN_CONFIDENCE = 0.3
 class Shift:
     """Where the PAN lies against the MS, in PAN pixels: features of the MS appear at +dx, +dy.
 
-    ``confidence`` (0 to 1) is the share of the PAN's detail that the shifted bands explain, ``spread``
-    the standard deviation (PAN pixels) of what the windows say on their own.
+    ``confidence`` (0 to 1) is the share of the PAN's detail that the shifted bands explain,
+    ``spread`` the standard deviation (PAN pixels) of what the windows say on their own.
     """
 
     dx: float
@@ -60,7 +61,9 @@ class Shift:
         if size > 0.5 * ratio:
             return text + " Fringes are likely; correct it with --coregister (Co-register)."
         if self.spread > 1:
-            return text + " It varies over the scene by more than a pixel; one shift cannot cure that."
+            return (
+                text + " It varies over the scene by more than a pixel; one shift cannot cure that."
+            )
         return text
 
 
@@ -71,12 +74,9 @@ def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
     dx, dy = _coarse(pair, windows, threads, progress)
     looks: list[_Look] = []
     for _ in range(ITERATIONS):
-        shift = (dx, dy)
-        looks = [
-            look
-            for _, look in in_order(lambda w, s=shift: _look(pair, w, *s), windows, threads, progress)
-            if look is not None
-        ]
+        look = partial(_look, pair.moved(dx, dy))
+        found = (seen for _, seen in in_order(look, windows, threads, progress))
+        looks = [seen for seen in found if seen is not None]
         if not looks:
             return Shift(0.0, 0.0, 0.0, 0.0)
         total = sum(looks[1:], looks[0])
@@ -115,31 +115,19 @@ class _Look:
     def share(self) -> float:
         """Share of the PAN's detail explained, 0 to 1."""
         total = self.gram[-1, -1]
-        return float(np.clip(self._solve() @ self.gram[:-1, -1] / total, 0, 1)) if total > 0 else 0.0
+        return (
+            float(np.clip(self._solve() @ self.gram[:-1, -1] / total, 0, 1)) if total > 0 else 0.0
+        )
 
 
-def _images(pair: Pair, window: Window, dx: float, dy: float) -> tuple[Array, Array, Array | None]:
-    """PAN at MS detail (h, w), the bands (B, h, w) moved by (dx, dy), and validity."""
-    moved = _Moved(pair, dx, dy)
-    f = WindowFields(moved, window)  # type: ignore[arg-type]
+def _images(pair: Pair, window: Window) -> tuple[Array, Array, Array | None]:
+    """PAN at MS detail (h, w), the bands (B, h, w), and validity."""
+    f = WindowFields(pair, window)
     return f.pan_glp.mean(axis=0).astype(np.float64), f.lms.astype(np.float64), f.valid
 
 
-class _Moved:
-    """A pair whose MS has been moved on the PAN grid."""
-
-    def __init__(self, pair: Pair, dx: float, dy: float) -> None:
-        self._pair, self.geometry = pair, pair.geometry.shifted(dx, dy)
-
-    def __getattr__(self, name: str):
-        return getattr(self._pair, name)
-
-    def valid(self, window, pan_valid, ms_valid, ms):
-        return type(self._pair).valid(self, window, pan_valid, ms_valid, ms)
-
-
-def _look(pair: Pair, window: Window, dx: float, dy: float) -> _Look | None:
-    pan, bands, valid = _images(pair, window, dx, dy)
+def _look(pair: Pair, window: Window) -> _Look | None:
+    pan, bands, valid = _images(pair, window)
     high_pan, high_bands = _high_pass(pan, pair.ratio), _high_pass(bands, pair.ratio)
     use = _usable(valid, pan.shape, pair.ratio)
     if np.count_nonzero(use) < 64 * len(bands):
@@ -155,7 +143,7 @@ def _look(pair: Pair, window: Window, dx: float, dy: float) -> _Look | None:
 
 
 def _box(ratio: float) -> Array:
-    size = 2 * int(round(2 * ratio)) + 1
+    size = 2 * round(2 * ratio) + 1
     return np.full(size, 1 / size)
 
 
@@ -177,16 +165,20 @@ def _usable(valid: Array | None, shape: tuple[int, int], ratio: float) -> Array:
     return use
 
 
-def _coarse(pair: Pair, windows: list[Window], threads: int, progress: Progress) -> tuple[float, float]:
-    """The whole-pixel shift by phase correlation, summed over windows; (0, 0) when not convincing."""
+def _coarse(
+    pair: Pair, windows: list[Window], threads: int, progress: Progress
+) -> tuple[float, float]:
+    """The whole-pixel shift by phase correlation, summed over windows."""
     shape = max(w.height for w in windows), max(w.width for w in windows)
 
     def spectrum(window: Window) -> Array:
-        pan, bands, valid = _images(pair, window, 0.0, 0.0)
+        pan, bands, valid = _images(pair, window)
         use = _usable(valid, pan.shape, pair.ratio)
         a, b = _high_pass(pan, pair.ratio), _high_pass(bands.mean(axis=0), pair.ratio)
         taper = np.outer(np.hanning(a.shape[0]), np.hanning(a.shape[1])) * use
-        cross = np.fft.fft2(np.abs(a) * taper, shape) * np.conj(np.fft.fft2(np.abs(b) * taper, shape))
+        cross = np.fft.fft2(np.abs(a) * taper, shape) * np.conj(
+            np.fft.fft2(np.abs(b) * taper, shape)
+        )
         cross[0, 0] = 0
         return cross / (np.sqrt(np.abs(cross)) + 1e-12)
 

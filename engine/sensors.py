@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 TABLE = Path(__file__).resolve().parent.parent / "resources" / "sensors.json"
 DEFAULT_GAIN = 0.30
 #: Metadata keys under which makers and tools name the platform.
-_TAGS = ("SENSOR", "SENSOR_ID", "SATELLITE", "SATELLITEID", "SATID", "PLATFORM", "SPACECRAFT_ID", "MISSION")
+_TAGS = (
+    "SENSOR",
+    "SENSOR_ID",
+    "SATELLITE",
+    "SATELLITEID",
+    "SATID",
+    "PLATFORM",
+    "SPACECRAFT_ID",
+    "MISSION",
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Sensor:
     tv: Mapping[str, Any]
 
     def order(self, count: int) -> tuple[str, ...]:
-        """Roles of the bands of a product with ``count`` unnamed bands, "" where nobody can tell."""
+        """Roles of the bands of a product with ``count`` unnamed bands, "" if nobody can tell."""
         roles = tuple(band.role for band in self.bands)
         if count == len(roles):
             return roles
@@ -199,7 +208,9 @@ def _in_filename(stem: str) -> Sensor | None:
     words = {_plain(word) for word in re.split(r"[_\s.-]+", stem)}
     for sensor in SENSORS.values():
         names = {_plain(alias) for alias in (sensor.key, sensor.title, *sensor.aliases)}
-        if sensor.key != "generic" and words & {name for name in names if len(name) > 2 or name in ("qb", "l7", "l8", "l9")}:
+        if sensor.key != "generic" and words & {
+            name for name in names if len(name) > 2 or name in ("qb", "l7", "l8", "l9")
+        }:
             return sensor
     return None
 

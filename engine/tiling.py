@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 def grid(area: Window, size: int) -> list[Window]:
     """The windows of a grid of ``size`` pixels, fixed to pixel (0, 0) of the PAN, cut to ``area``.
 
-    Raster order. The windows do not depend on ``area`` beyond being cut to it, so fusing a part asks
-    for the same windows as fusing the whole.
+    Raster order. The windows do not depend on ``area`` beyond being cut to it, so fusing a part
+    asks for the same windows as fusing the whole.
     """
     col_stop, row_stop = area.stop
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import bdsd, multiresolution, pracs, substitution, tv
+from . import bdsd, multiresolution, pracs, substitution, tv  # noqa: F401 - they register methods
 from .method import METHODS as _FOUND
 from .method import Method
 from .statistics import Scene

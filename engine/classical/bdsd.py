@@ -22,7 +22,11 @@ FAMILY = "component substitution"
 def _normal_equations(scene: Scene) -> tuple[Array, Array]:
     """Gram matrix of [P_L, R_L] (B+1, B+1) and its products with R_b - R_L,b (B+1, B)."""
     _, m = scene.moments(
-        ms_scale=lambda f: {"pan": f.pan_mtf_ms, "low": f.ms_blurred, "detail": f.ms_reduced - f.ms_blurred}
+        ms_scale=lambda f: {
+            "pan": f.pan_mtf_ms,
+            "low": f.ms_blurred,
+            "detail": f.ms_reduced - f.ms_blurred,
+        }
     )
     on = ("pan", "low")
     gram = np.block([[m.product(a, b) for b in on] for a in on])
@@ -38,24 +42,32 @@ def _estimate_bdsd_pc(scene: Scene) -> dict[str, Array]:
     gram, right = _normal_equations(scene)
     sign = np.r_[1.0, -np.ones(scene.bands)]  # gamma_P >= 0, gamma_MS <= 0
     return {
-        "gamma": np.stack([sign * nonnegative(gram * np.outer(sign, sign), sign * r) for r in right.T])
+        "gamma": np.stack(
+            [sign * nonnegative(gram * np.outer(sign, sign), sign * r) for r in right.T]
+        )
     }
 
 
 def _detail(f: Fields, e: SimpleNamespace) -> Array:
     """F_b = U_b + gamma_b . [P, U]."""
-    return np.stack([
-        band + (gamma[0] * f.pan + mix(gamma[1:], f.lms)) for band, gamma in zip(f.lms, e.gamma)
-    ])
+    return np.stack(
+        [band + (gamma[0] * f.pan + mix(gamma[1:], f.lms)) for band, gamma in zip(f.lms, e.gamma)]
+    )
 
 
 method(
-    "bdsd", "Band-dependent spatial detail", FAMILY, _estimate_bdsd,
+    "bdsd",
+    "Band-dependent spatial detail",
+    FAMILY,
+    _estimate_bdsd,
     "Learns at MS scale which mix of PAN and bands restores each band's detail.",
     "Garzelli et al. 2008",
 )(_detail)
 method(
-    "bdsd-pc", "BDSD, physically constrained", FAMILY, _estimate_bdsd_pc,
+    "bdsd-pc",
+    "BDSD, physically constrained",
+    FAMILY,
+    _estimate_bdsd_pc,
     "BDSD whose weights must add PAN and subtract bands; more robust, among the best classics.",
     "Vivone 2019",
 )(_detail)

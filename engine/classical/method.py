@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .statistics import Scene
 
     Estimate = Dict[str, Array]
+    Formula = Callable[[Fields, SimpleNamespace], Array]
 
 #: All methods by the name users call them.
 METHODS: dict[str, Method] = {}
@@ -29,7 +30,7 @@ class Method:
     summary: str
     source: str
     estimate: Callable[[Scene], Estimate]
-    formula: Callable[[Fields, SimpleNamespace], Array]
+    formula: Formula
 
     def apply(self, f: Fields, estimate: Estimate) -> Array:
         """The fused window, (B, h, w), in the fields' working type."""
@@ -43,11 +44,16 @@ def _cast(value: Array, f: Fields) -> Array:
 
 
 def method(
-    name: str, title: str, family: str, estimate: Callable[[Scene], Estimate], summary: str, source: str
-) -> Callable[[Callable[[Fields, SimpleNamespace], Array]], Callable[[Fields, SimpleNamespace], Array]]:
+    name: str,
+    title: str,
+    family: str,
+    estimate: Callable[[Scene], Estimate],
+    summary: str,
+    source: str,
+) -> Callable[[Formula], Formula]:
     """Register the decorated function as the apply of a method."""
 
-    def register(formula: Callable[[Fields, SimpleNamespace], Array]):
+    def register(formula: Formula) -> Formula:
         METHODS[name] = Method(name, title, family, summary, source, estimate, formula)
         return formula
 

@@ -1,7 +1,8 @@
 """Multiresolution analysis: take the detail PAN has beyond the MS, and inject it into each band.
 
-Formulas: Vivone et al. 2015/2021 toolboxes. U is the MS on the PAN grid (``lms``), P the PAN, P_L the
-PAN as the MS sensor would have seen it (``pan_glp``). ``apply`` works pixel by pixel on (B, h, w).
+Formulas: Vivone et al. 2015/2021 toolboxes. U is the MS on the PAN grid (``lms``), P the PAN, P_L
+the PAN as the MS sensor would have seen it (``pan_glp``). ``apply`` works pixel by pixel on (B, h,
+w).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..fields import Fields
     from ..types import Array
-    from .statistics import Scene
+    from .statistics import Moments, Scene
 
 FAMILY = "multiresolution analysis"
 
@@ -28,7 +29,10 @@ def _estimate_none(scene: Scene) -> dict[str, Array]:
 
 
 @method(
-    "exp", "Interpolation only", "baseline", _estimate_none,
+    "exp",
+    "Interpolation only",
+    "baseline",
+    _estimate_none,
     "The MS interpolated to the PAN grid, without any detail: what every method has to beat.",
     "Aiazzi et al. 2002",
 )
@@ -44,9 +48,7 @@ def _equalised(spread_of: Callable[[Fields], Array]) -> Callable[[Scene], dict[s
     """
 
     def estimate(scene: Scene) -> dict[str, Array]:
-        moments, _ = scene.moments(
-            lambda f: {"lms": f.lms, "pan": f.pan, "spread": spread_of(f)}
-        )
+        moments, _ = scene.moments(lambda f: {"lms": f.lms, "pan": f.pan, "spread": spread_of(f)})
         gain = divide(moments.std("lms"), moments.std("spread")[0])
         return {"gain": gain, "offset": moments.mean("lms") - gain * moments.mean("pan")[0]}
 
@@ -57,7 +59,10 @@ _EQUALISED_BY_PAN = _equalised(lambda f: f.pan)
 
 
 @method(
-    "hpf", "High-pass filter", FAMILY, _EQUALISED_BY_PAN,
+    "hpf",
+    "High-pass filter",
+    FAMILY,
+    _EQUALISED_BY_PAN,
     "Adds what a box filter removes from PAN; simple and robust.",
     "Chavez et al. 1991",
 )
@@ -67,7 +72,10 @@ def hpf(f: Fields, e: SimpleNamespace) -> Array:
 
 
 @method(
-    "sfim", "Smoothing-filter-based intensity modulation", FAMILY, _EQUALISED_BY_PAN,
+    "sfim",
+    "Smoothing-filter-based intensity modulation",
+    FAMILY,
+    _EQUALISED_BY_PAN,
     "Multiplies by PAN over box-filtered PAN; keeps band ratios.",
     "Liu 2000",
 )
@@ -77,7 +85,10 @@ def sfim(f: Fields, e: SimpleNamespace) -> Array:
 
 
 @method(
-    "atwt", "A-trous wavelet", FAMILY, _EQUALISED_BY_PAN,
+    "atwt",
+    "A-trous wavelet",
+    FAMILY,
+    _EQUALISED_BY_PAN,
     "Adds the wavelet planes of PAN that the MS lacks.",
     "Nunez et al. 1999",
 )
@@ -87,7 +98,10 @@ def atwt(f: Fields, e: SimpleNamespace) -> Array:
 
 
 @method(
-    "awlp", "Additive wavelet, luminance-proportional", FAMILY, _equalised(lambda f: f.pan_cubic),
+    "awlp",
+    "Additive wavelet, luminance-proportional",
+    FAMILY,
+    _equalised(lambda f: f.pan_cubic),
     "Adds wavelet planes in proportion to each band's share of the brightness; keeps spectra well.",
     "Otazu et al. 2005",
 )
@@ -106,7 +120,10 @@ def _seen_by_ms(f: Fields, e: SimpleNamespace) -> Array:
 
 
 @method(
-    "mtf-glp", "MTF-matched Laplacian pyramid", FAMILY, _EQUALISED_BY_GENERIC,
+    "mtf-glp",
+    "MTF-matched Laplacian pyramid",
+    FAMILY,
+    _EQUALISED_BY_GENERIC,
     "Adds what the sensor's MTF removes from PAN.",
     "Aiazzi et al. 2006",
 )
@@ -116,7 +133,10 @@ def mtf_glp(f: Fields, e: SimpleNamespace) -> Array:
 
 
 @method(
-    "mtf-glp-hpm", "MTF-GLP, high-pass modulation", FAMILY, _EQUALISED_BY_GENERIC,
+    "mtf-glp-hpm",
+    "MTF-GLP, high-pass modulation",
+    FAMILY,
+    _EQUALISED_BY_GENERIC,
     "Multiplies by PAN over MTF-filtered PAN; sharp, but fragile in the dark.",
     "Aiazzi et al. 2003; Vivone et al. 2014",
 )
@@ -125,7 +145,7 @@ def mtf_glp_hpm(f: Fields, e: SimpleNamespace) -> Array:
     return f.lms * f.quotient(e.gain * f.pan + e.offset, _seen_by_ms(f, e))
 
 
-def _glp_moments(scene: Scene):
+def _glp_moments(scene: Scene) -> Moments:
     return scene.moments(lambda f: {"lms": f.lms, "pan": f.pan, "low": f.pan_glp})[0]
 
 
@@ -145,12 +165,18 @@ def _inject_glp(f: Fields, e: SimpleNamespace) -> Array:
 
 
 method(
-    "mtf-glp-fs", "MTF-GLP, full-scale regression", FAMILY, _estimate_fs,
+    "mtf-glp-fs",
+    "MTF-GLP, full-scale regression",
+    FAMILY,
+    _estimate_fs,
     "MTF-GLP with the injection gain estimated at full scale; reliable and sharp.",
     "Vivone et al. 2018",
 )(_inject_glp)
 method(
-    "gs2-glp", "Gram-Schmidt 2 with GLP", FAMILY, _estimate_gs2,
+    "gs2-glp",
+    "Gram-Schmidt 2 with GLP",
+    FAMILY,
+    _estimate_gs2,
     "MTF-GLP with the regression of each band on the low-passed PAN as gain (global CBD).",
     "Aiazzi et al. 2006; Restaino et al. 2017",
 )(_inject_glp)
@@ -163,7 +189,10 @@ def _estimate_hpm_r(scene: Scene) -> dict[str, Array]:
 
 
 @method(
-    "mtf-glp-hpm-r", "MTF-GLP-HPM with regression", FAMILY, _estimate_hpm_r,
+    "mtf-glp-hpm-r",
+    "MTF-GLP-HPM with regression",
+    FAMILY,
+    _estimate_hpm_r,
     "High-pass modulation around the regression line of each band on PAN.",
     "Vivone et al. 2018",
 )
@@ -176,11 +205,14 @@ def _estimate_hpm_h(scene: Scene) -> dict[str, Array]:
     haze = scene.haze()
     moments, _ = scene.moments(lambda f: {"lms": f.lms, "pan": f.pan_generic})
     weights, intercept = regress(moments, "pan", ["lms"], intercept=True)
-    return {"haze": haze, "pan_haze": np.float64(intercept + weights @ haze)}
+    return {"haze": haze, "pan_haze": np.array(intercept + weights @ haze)}
 
 
 @method(
-    "mtf-glp-hpm-h", "MTF-GLP-HPM with haze correction", FAMILY, _estimate_hpm_h,
+    "mtf-glp-hpm-h",
+    "MTF-GLP-HPM with haze correction",
+    FAMILY,
+    _estimate_hpm_h,
     "High-pass modulation after subtracting the haze of PAN and of each band.",
     "Lolli et al. 2017",
 )

@@ -49,7 +49,9 @@ def _estimate(scene: Scene) -> dict[str, Array]:
     reduced_mean = c * m.mean("pan_cubic")[0] + (1 - c) * m.mean("h_cubic")
     full_mean = c * m.mean("pan")[0] + (1 - c) * means
     with_lms = m.cov("h", "lms")
-    fit = _correlation(np.einsum("bh,hb->b", v, with_lms), np.einsum("bh,hk,bk->b", v, hh, v), m.var("lms"))
+    fit = _correlation(
+        np.einsum("bh,hb->b", v, with_lms), np.einsum("bh,hk,bk->b", v, hh, v), m.var("lms")
+    )
     return {
         "scale": scale,
         "shift": shift,
@@ -67,7 +69,10 @@ def _correlation(cov: Array, var_a: Array, var_b: Array) -> Array:
 
 
 @method(
-    "pracs", "Partial replacement adaptive CS", "component substitution", _estimate,
+    "pracs",
+    "Partial replacement adaptive CS",
+    "component substitution",
+    _estimate,
     "Replaces only the share of each band that PAN explains; gentle on colours.",
     "Choi et al. 2011",
 )

@@ -1,13 +1,13 @@
 """The estimate act: what a method learns of a scene in streaming passes.
 
-A scene larger than :data:`SAMPLE` windows is learnt from that many, evenly spread; the same ones every
-time. Moments are summed window by window in a fixed order, so an estimate does not depend on threads,
-on block sizes or on the part of the scene that is asked for.
+A scene larger than :data:`SAMPLE` windows is learnt from that many, evenly spread; the same ones
+every time. Moments are summed window by window in a fixed order, so an estimate does not depend on
+threads, on block sizes or on the part of the scene that is asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
@@ -18,9 +18,12 @@ from ..types import PartOfProgress, Progress
 
 if TYPE_CHECKING:
     from ..pair import Pair
-    from ..types import Array
+    from ..types import Array, Window
 
     Groups = Dict[str, Array]
+    _Images = Tuple[Groups, Optional[Array]]
+
+Seen = TypeVar("Seen")
 
 WINDOW = 512
 SAMPLE = 64
@@ -94,7 +97,7 @@ class Scene:
         else:
             self._windows = spread(grid(pair.scene, WINDOW), SAMPLE)
 
-    def fields(self, window) -> Fields:
+    def fields(self, window: Window) -> Fields:
         """The fields of a window; the toolbox's scene is computed once only."""
         return self._whole if self.pair.protocol == "toolbox" else fields(self.pair, window)
 
@@ -106,7 +109,7 @@ class Scene:
         """One pass: moments of the images the two functions make, on the PAN and the MS grid."""
         on_pan, on_ms = Moments(), Moments()
 
-        def look(window):
+        def look(window: Window) -> tuple[_Images | None, _Images | None]:
             f = self.fields(window)
             large = (pan_scale(f), f.valid) if pan_scale else None
             small = (ms_scale(f), f.ms_valid) if ms_scale and not f.ms_window.empty else None
@@ -119,7 +122,8 @@ class Scene:
                 on_ms.add(*small)
         if (pan_scale and not on_pan.count) or (ms_scale and not on_ms.count):
             raise WhetstoneError(
-                "EMPTY", "No valid pixels in the common area of PAN and MS.",
+                "EMPTY",
+                "No valid pixels in the common area of PAN and MS.",
                 "Check the nodata values of both layers.",
             )
         return on_pan, on_ms
@@ -129,7 +133,8 @@ class Scene:
 
         The toolbox looks at the interpolated MS, the product at the measured one.
         """
-        def look(window):
+
+        def look(window: Window) -> Array:
             f = self.fields(window)
             if isinstance(f, SceneFields):
                 image, valid = f.lms, f.valid
@@ -145,7 +150,8 @@ class Scene:
             return np.array([factors[role] * percentile(v, 1) for role, v in zip(order, values)])
         return values.min(axis=1)
 
-    def _pass(self, look):
+    def _pass(self, look: Callable[[Window], Seen]) -> Iterator[tuple[Window, Seen]]:
+        """Look at every window, in order."""
         self._passes += 1
         part = PartOfProgress(self._progress, 1 - 0.5 ** (self._passes - 1), 1 - 0.5**self._passes)
         for done, item in enumerate(in_order(look, self._windows, self._threads, self._progress)):

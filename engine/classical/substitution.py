@@ -51,7 +51,10 @@ def _estimate_mean(scene: Scene) -> dict[str, Array]:
 
 
 @method(
-    "brovey", "Brovey", FAMILY, _estimate_mean,
+    "brovey",
+    "Brovey",
+    FAMILY,
+    _estimate_mean,
     "Multiplies every band by PAN over the mean of the bands; vivid, but shifts colours.",
     "Gillespie et al. 1987",
 )
@@ -61,7 +64,10 @@ def brovey(f: Fields, e: SimpleNamespace) -> Array:
 
 
 @method(
-    "gihs", "Generalised IHS", FAMILY, _estimate_mean,
+    "gihs",
+    "Generalised IHS",
+    FAMILY,
+    _estimate_mean,
     "Adds the difference of PAN and the mean of the bands to every band.",
     "Tu et al. 2001",
 )
@@ -79,7 +85,10 @@ def _estimate_pca(scene: Scene) -> dict[str, Array]:
 
 
 @method(
-    "pca", "Principal components", FAMILY, _estimate_pca,
+    "pca",
+    "Principal components",
+    FAMILY,
+    _estimate_pca,
     "Replaces the first principal component of the bands by PAN.",
     "Chavez and Kwarteng 1989",
 )
@@ -100,7 +109,10 @@ def _estimate_gs(scene: Scene) -> dict[str, Array]:
 
 
 @method(
-    "gs", "Gram-Schmidt", FAMILY, _estimate_gs,
+    "gs",
+    "Gram-Schmidt",
+    FAMILY,
+    _estimate_gs,
     "Injects PAN detail in proportion to each band's correlation with the mean of the bands.",
     "Laben and Brower 2000",
 )
@@ -121,7 +133,10 @@ def _estimate_gsa(scene: Scene) -> dict[str, Array]:
 
 
 @method(
-    "gsa", "Gram-Schmidt adaptive", FAMILY, _estimate_gsa,
+    "gsa",
+    "Gram-Schmidt adaptive",
+    FAMILY,
+    _estimate_gsa,
     "Gram-Schmidt with the band weights that explain PAN best; a sound default for most scenes.",
     "Aiazzi et al. 2007",
 )
@@ -139,8 +154,11 @@ def _estimate_bth(scene: Scene) -> dict[str, Array]:
 
 
 @method(
-    "bt-h", "Brovey with haze correction", FAMILY, _estimate_bth,
-    "Brovey with fitted band weights after subtracting the haze of each band; good contrast on land.",
+    "bt-h",
+    "Brovey with haze correction",
+    FAMILY,
+    _estimate_bth,
+    "Brovey with fitted band weights after subtracting each band's haze; good contrast on land.",
     "Lolli et al. 2017",
 )
 def bt_h(f: Fields, e: SimpleNamespace) -> Array:

@@ -37,12 +37,15 @@ def _estimate(scene: Scene) -> dict[str, Array]:
     else:  # the weights that explain PAN, as in GSA
         _, small = scene.moments(ms_scale=lambda f: {"ms": f.ms, "pan": f.pan_spline_ms})
         weights, intercept = regress(small, "pan", ["ms"], intercept=True)
-    values = {key: np.float64(known.get(key, default)) for key, default in DEFAULTS.items()}
-    return {"weights": weights, "intercept": np.float64(intercept), **values}
+    values = {key: np.array(float(known.get(key, default))) for key, default in DEFAULTS.items()}
+    return {"weights": weights, "intercept": np.array(intercept), **values}
 
 
 @method(
-    "tv", "Total variation", "variational", _estimate,
+    "tv",
+    "Total variation",
+    "variational",
+    _estimate,
     "Solves for the smoothest image that explains both inputs; slow, clean edges.",
     "Palsson et al. 2014",
 )
