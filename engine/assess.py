@@ -229,7 +229,7 @@ def _score_full(
         f = fields(pair, window)
         wide = window if literal else window.expand(local.halo).intersect(region)
         fused, fused_valid = image.read(wide)
-        pan, pan_valid = (f.pan, None) if literal else pair.read_pan(wide)
+        pan, pan_valid = (f.pan, f.valid) if literal else pair.read_pan(wide)
         inner = window.within(wide)
         near = fused[(..., *inner)]
         valid = _both(f.valid, None if fused_valid is None else fused_valid[inner])

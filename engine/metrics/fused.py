@@ -9,8 +9,7 @@ import numpy as np
 
 from ..errors import WhetstoneError
 from ..interpolation import Taps, filter_taps
-from ..mtf import correlate as correlate_whole
-from ..mtf import gaussian_mtf, product_kernel
+from ..mtf import gaussian_mtf, product_kernel, separate
 from ..nodata import fill
 from ..types import Window
 from .smooth import correlate, sample
@@ -108,6 +107,7 @@ class FusedImage:
     def __init__(self, pair: Pair, source: Source, window: Window) -> None:
         self._pair, self._source, self.window = pair, source, window
         self._lock = threading.Lock()
+        self._whole_low: Array | None = None
 
     @property
     def dtype(self) -> str:
@@ -217,11 +217,18 @@ class FusedImage:
         return out
 
     def _toolbox_low(self, window: Window) -> Array:
-        values, valid = self.read(window)
-        if valid is not None:
-            values = fill(values, valid, FILL_STEPS)
-        gains = self._pair.sensor.ms_gains
-        return np.stack([
-            correlate_whole(band, gaussian_mtf(gain, self._pair.ratio))
-            for band, gain in zip(values, gains)
-        ])
+        """The whole image through the unnormalised 41-tap filters, border repeated; kept."""
+        if self._whole_low is None:
+            values, valid = self.read(window)
+            if valid is not None:
+                values = fill(values, valid, FILL_STEPS)
+            gains = self._pair.sensor.ms_gains
+            kernels = [gaussian_mtf(gain, self._pair.ratio) for gain in gains]
+            self._whole_low = np.stack([_filtered(b, k) for b, k in zip(values, kernels)])
+        return self._whole_low
+
+
+def _filtered(band: Array, kernel: Array) -> Array:
+    """Correlate (h, w) with a symmetric 2-D kernel, exactly, replicate border."""
+    padded = np.pad(band, kernel.shape[0] // 2, mode="edge")
+    return sum(weight * correlate(padded, profile) for weight, profile in separate(kernel, 1e-17))

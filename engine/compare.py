@@ -1,0 +1,217 @@
+"""Fuse one pair by several methods and score the results side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, score
+from .errors import Cancelled, WhetstoneError
+from .fuse import find_method, fuse
+from .jobs import CompareJob, CompareResult, DegradeJob, FuseJob, RasterSource, result_to_dict
+from .metrics.fused import FusedImage, place
+from .pair import Pair, open_pair
+from .raster.source import open_source
+from .types import PartOfProgress, Progress
+
+if TYPE_CHECKING:
+    from .jobs import FuseResult
+    from .raster.source import Source
+    from .report.model import Candidate
+
+#: The plain enlargement that every method is measured by.
+BASELINE = "exp"
+
+
+def compare(job: CompareJob, progress: Progress) -> CompareResult:
+    """Run a :class:`CompareJob`; see there for what its fields mean.
+
+    A method that fails is left out and named in the notes; if all fail, so does the job. The scores
+    also go to ``scores.json`` and ``scores.csv`` in the output folder.
+    """
+    methods = tuple(dict.fromkeys(job.methods))
+    if not methods:
+        raise WhetstoneError("USAGE", "No methods to compare.", "Name at least one.")
+    for name in methods:
+        find_method(name)
+    _make_folder(job.out_dir)
+    job, notes = _reduced(job, PartOfProgress(progress, 0.0, 0.05))
+    share = 0.9 if job.html else 1.0
+    rows: list[dict[str, Any]] = []
+    found: dict[str, Scoring] = {}
+    told: set[str] = set()
+    for number, name in enumerate(methods):
+        span = (share - 0.05) / len(methods)
+        part = _Once(told, progress, 0.05 + number * span, 0.05 + (number + 1) * span, f"{name}: ")
+        try:
+            fused, scoring = _one(job, name, part)
+        except Cancelled:
+            raise
+        except WhetstoneError as error:
+            notes.append(f"{name} was left out: {error}")
+            progress.message(notes[-1])
+            failure = error
+            continue
+        notes += [note for note in (*fused.notes, *scoring.notes) if note not in notes]
+        found[name] = scoring
+        rows.append(
+            {"method": name, "out": fused.out, "seconds": fused.seconds, "scores": scoring.scores}
+        )
+    if not rows:
+        raise failure
+    best, html = _judge(job, rows, found, notes, PartOfProgress(progress, share, 1.0))
+    result = CompareResult(tuple(rows), best, html, tuple(notes))
+    _write_tables(job.out_dir, result)
+    progress.update(1.0, "done")
+    return result
+
+
+class _Once(PartOfProgress):
+    """A share of a progress that says nothing twice: all methods tell the same of the pair."""
+
+    def __init__(
+        self, told: set[str], whole: Progress, start: float, stop: float, prefix: str
+    ) -> None:
+        super().__init__(whole, start, stop, prefix)
+        self._told, self._all = told, whole
+
+    def message(self, text: str) -> None:
+        """Pass a message on the first time."""
+        if text not in self._told:
+            self._told.add(text)
+            self._all.message(text)
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise WhetstoneError(
+            "OUT_FOLDER",
+            f"The folder '{path}' cannot be made: {error.strerror or error}.",
+            "Choose another one.",
+        ) from None
+
+
+def _reduced(job: CompareJob, progress: Progress) -> tuple[CompareJob, list[str]]:
+    """The job on the degraded pair with the MS as the reference, when that was asked for."""
+    if not job.reduced:
+        return job, []
+    if job.reference is not None:
+        raise WhetstoneError(
+            "USAGE",
+            "The degraded pair brings its own reference, so no other can be given.",
+            "Leave out either the reference or --reduced.",
+        )
+    from .degrade import degrade
+
+    made = degrade(DegradeJob(job.pan, job.ms, job.out_dir, job.sensor, job.protocol), progress)
+    pan, ms, truth = (RasterSource.of(path) for path in (made.pan, made.ms, made.gt))
+    job = replace(job, pan=pan, ms=ms, reference=truth, sensor=made.sensor)
+    return job, [f"Reduced resolution: both images degraded by {made.ratio}, the MS is the truth."]
+
+
+def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Scoring]:
+    """Fuse by one method and score the result."""
+    out = os.path.join(job.out_dir, f"{name}.tif")
+    fused = fuse(
+        FuseJob(
+            job.pan, job.ms, out, name, job.sensor, protocol=job.protocol,
+            coregister=job.coregister,
+        ),
+        PartOfProgress(progress, 0.0, 0.5),
+    )  # fmt: skip
+    with ExitStack() as stack:
+        pair, truth = _open(job, stack)
+        if fused.coregistered and fused.shift:
+            pair.geometry = pair.geometry.shifted(*fused.shift)
+        image = _image(pair, RasterSource.of(fused.out), name, stack)
+        reference = None
+        if truth is not None:
+            reference = FusedImage(pair, truth, place(pair, truth, "The reference"))
+        return fused, score(pair, image, reference, job.crop, PartOfProgress(progress, 0.5, 1.0))
+
+
+def _open(job: CompareJob, stack: ExitStack) -> tuple[Pair, Source | None]:
+    pair = stack.enter_context(
+        open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol)
+    )
+    if job.reference is None:
+        return pair, None
+    return pair, stack.enter_context(open_source(job.reference, pair.backend, "the reference"))
+
+
+def _image(pair: Pair, source: RasterSource, name: str, stack: ExitStack) -> FusedImage:
+    opened = stack.enter_context(open_source(source, pair.backend, name))
+    return FusedImage(pair, opened, place(pair, opened, name))
+
+
+def _judge(
+    job: CompareJob, rows: list[dict[str, Any]], found: dict[str, Scoring], notes: list[str],
+    progress: Progress,
+) -> tuple[str, str | None]:  # fmt: skip
+    """The winner, and the report if one was asked for."""
+    from .report.verdict import judge_all
+
+    candidates = [_candidate(row, found[row["method"]]) for row in rows]
+    verdict = judge_all(candidates, job.reference is not None)
+    if not job.html:
+        return verdict.winner, None
+    with ExitStack() as stack:
+        pair, truth = _open(job, stack)
+        sources = {
+            row["method"]: stack.enter_context(
+                open_source(RasterSource.of(row["out"]), pair.backend, row["method"])
+            )
+            for row in rows
+        }
+        page = Page(pair, truth, job.crop, tuple(notes))
+        html = page.write(job.html, "compare", candidates, sources, verdict, progress)
+    return verdict.winner, html
+
+
+def _candidate(row: dict[str, Any], scoring: Scoring) -> Candidate:
+    from .report.model import Candidate
+
+    name = row["method"]
+    return Candidate(
+        name, find_method(name).title, scoring.scores, row["seconds"], scoring.missing,
+        name == BASELINE,
+    )  # fmt: skip
+
+
+def _write_tables(folder: str, result: CompareResult) -> None:
+    """``scores.json`` (the result as it is) and ``scores.csv`` (one row per method)."""
+    data = result_to_dict(result)
+    _write(Path(folder) / "scores.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    keys = [key for key in (*WITH_REFERENCE, *WITHOUT_REFERENCE) if key in data["rows"][0]["scores"]]
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", *keys, "seconds", "out"])
+    for row in data["rows"]:
+        scores = ["" if row["scores"][key] is None else row["scores"][key] for key in keys]
+        table.writerow([row["method"], *scores, row["seconds"], row["out"]])
+    _write(Path(folder) / "scores.csv", text.getvalue())
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a text file that appears only when complete."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise WhetstoneError(
+            "OUT_FOLDER",
+            f"'{path}' could not be written: {error.strerror or error}.",
+            "Check your rights there and the space on the disk.",
+        ) from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
