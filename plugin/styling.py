@@ -34,7 +34,7 @@ class Look:
 
     bands: tuple[int, ...]
     limits: tuple[tuple[float, float], ...]
-    algorithm: int = 1  # stretch to minimum and maximum
+    algorithm: object = _ALGORITHM.StretchToMinimumMaximum
     tone: tuple[float, ...] = (0, 0, 1.0, 0)
 
     def on(self, numbers: tuple[int, ...]) -> Look | None:
@@ -69,9 +69,9 @@ def _limits(contrast: QgsContrastEnhancement) -> tuple[float, float]:
     return contrast.minimumValue(), contrast.maximumValue()
 
 
-def _law(contrast: QgsContrastEnhancement) -> int:
-    law = int(contrast.contrastEnhancementAlgorithm())
-    return law or int(_ALGORITHM.StretchToMinimumMaximum)
+def _law(contrast: QgsContrastEnhancement):
+    law = contrast.contrastEnhancementAlgorithm()
+    return _ALGORITHM.StretchToMinimumMaximum if law == _ALGORITHM.NoEnhancement else law
 
 
 def _tone(layer: QgsRasterLayer) -> tuple[float, ...]:
@@ -100,7 +100,7 @@ def true_colour(path: str, sensor: str) -> tuple[int, ...]:
     """Red, green and blue of a fused file: by its band names and colours, else by the sensor."""
     dataset = gdal.OpenEx(path, gdal.OF_RASTER)
     bands = [dataset.GetRasterBand(n + 1) for n in range(dataset.RasterCount)]
-    table = find_sensor(sensor)
+    table = find_sensor("generic" if sensor == "auto" else sensor)
     by_name = [band_role(band.GetDescription(), table) for band in bands]
     by_colour = [
         gdal.GetColorInterpretationName(band.GetColorInterpretation()).lower() for band in bands
@@ -110,7 +110,7 @@ def true_colour(path: str, sensor: str) -> tuple[int, ...]:
             return tuple(roles.index(colour) + 1 for colour in _COLOURS)
     if len(bands) < 3:
         return (1,)
-    return (1, 2, 3) if len(bands) == 3 else (3, 2, 1)
+    return {3: (1, 2, 3), 8: (5, 3, 2)}.get(len(bands), (3, 2, 1))
 
 
 def apply_look(layer: QgsRasterLayer, look: Look) -> None:
@@ -137,11 +137,11 @@ def apply_look(layer: QgsRasterLayer, look: Look) -> None:
     layer.triggerRepaint()
 
 
-def _contrast(data_type, limits: tuple[float, float], algorithm: int) -> QgsContrastEnhancement:
+def _contrast(data_type, limits: tuple[float, float], algorithm) -> QgsContrastEnhancement:
     contrast = QgsContrastEnhancement(data_type)
     contrast.setMinimumValue(limits[0])
     contrast.setMaximumValue(limits[1])
-    contrast.setContrastEnhancementAlgorithm(_ALGORITHM(algorithm))
+    contrast.setContrastEnhancementAlgorithm(algorithm)
     return contrast
 
 

@@ -21,7 +21,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QRect, QSize, Qt, QTimer
 from qgis.PyQt.QtGui import QColor, QImage, QPainter
-from qgis.PyQt.QtWidgets import QApplication, QDialog
+from qgis.PyQt.QtWidgets import QApplication, QDialog, QDockWidget
 from qgis.utils import iface
 
 TASK = json.loads(Path(os.environ["WHETSTONE_SHOT"]).read_text("utf-8"))
@@ -77,9 +77,8 @@ def open_dialog() -> None:
     if TASK.get("html"):
         parameters["HTML"] = TASK["html"]
     dialog = processing.createAlgorithmDialog("whetstone:classical", parameters)
-    dialog.resize(1000, 860)
-    dialog.move(220, 20)
     dialog.show()
+    dialog.setGeometry(220, 20, 1000, 860)
     STATE["dialog"] = dialog
     LOG["can_execute"] = dialog.algorithm().canExecute()[0]
 
@@ -111,6 +110,7 @@ def shoot_log() -> None:
     known = {STATE["pan"].id(), STATE["ms"].id()}
     new = [item for key, item in QgsProject.instance().mapLayers().items() if key not in known]
     LOG["new_layers"] = [item.name() for item in new]
+    LOG["wanted_layers"] = [f"{TASK['ms_name']} {TASK['method'].upper()}"]
     STATE["fused"] = new[0]
     for name in ("ms", "fused"):
         LOG[f"{name}_stretch"] = stretch(STATE[name])
@@ -130,7 +130,11 @@ def stretch(layer) -> list:
 
 
 def shoot_window() -> None:
-    """The QGIS window with the result on top, zoomed to its middle."""
+    """The QGIS window with the result on top, zoomed to its middle, and the toolbox searched."""
+    toolbox = iface.mainWindow().findChild(QDockWidget, "ProcessingToolbox")
+    toolbox.show()
+    toolbox.searchBox.setText("pansharpen")
+    toolbox.algorithmTree.expandAll()
     box = STATE["pan"].extent()
     box.scale(0.5)
     iface.mapCanvas().setExtent(box)
@@ -168,6 +172,20 @@ def shoot_comparison() -> None:
     sheet.save(str(OUT / "comparison.png"))
 
 
+def open_compare() -> None:
+    """The dialog with the choice of several methods."""
+    parameters = {"PAN": STATE["pan"], "MS": STATE["ms"]}
+    STATE["compare"] = processing.createAlgorithmDialog("whetstone:compare", parameters)
+    STATE["compare"].show()
+    STATE["compare"].setGeometry(220, 20, 1000, 860)
+
+
+def shoot_compare() -> None:
+    """The comparison dialog alone."""
+    STATE["compare"].grab().save(str(OUT / "dialog_compare.png"))
+    STATE["compare"].close()
+
+
 def open_batch() -> None:
     """The batch dialog, two rows filled in."""
     from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
@@ -175,6 +193,7 @@ def open_batch() -> None:
     algorithm = QgsApplication.processingRegistry().createAlgorithmById("whetstone:classical")
     dialog = BatchAlgorithmDialog(algorithm, parent=iface.mainWindow())
     panel, context = dialog.mainWidget(), QgsProcessingContext()
+    context.setProject(QgsProject.instance())
     for row, method in enumerate(("gsa", "mtf-glp-fs")):
         if row:
             panel.addRow()
@@ -182,10 +201,9 @@ def open_batch() -> None:
             column = panel.parameter_to_column[name]
             wrapper = panel.wrappers[row][column]
             wrapper.setParameterValue(getattr(value, "id", lambda v=value: v)(), context)
-    dialog.resize(1300, 560)
-    dialog.move(60, 120)
     dialog.setModal(False)
     dialog.show()
+    dialog.setGeometry(60, 120, 1320, 420)
     STATE["batch"] = dialog
 
 
@@ -205,6 +223,8 @@ STEPS = [
     (shoot_window, 2500),
     (shoot_window_now, 300),
     (shoot_comparison, 300),
+    (open_compare, 1200),
+    (shoot_compare, 100),
     (open_batch, 1200),
     (shoot_batch, 100),
     (finish, 0),

@@ -25,7 +25,7 @@ showTips=false
 [Processing]
 Configuration\\KEEP_DIALOG_OPEN=true
 """
-PICTURES = ("dialog", "dialog_log", "window", "comparison", "batch")
+PICTURES = ("dialog", "dialog_log", "window", "comparison", "dialog_compare", "batch")
 
 
 def display(words: list[str]) -> list[str]:
@@ -115,7 +115,7 @@ def test_pictures_show_something(shots, log, name):
 
 
 def test_the_result_is_there_and_looks_like_the_ms(log):
-    assert log["finished"] and log["new_layers"] == ["Town MS GSA"]
+    assert log["finished"] and log["new_layers"] == log["wanted_layers"]
     assert log["fused_stretch"] == log["ms_stretch"] and log["fused_opacity"] == 1.0
 
 

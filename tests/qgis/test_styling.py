@@ -14,7 +14,7 @@ from qgis.core import (
 LAW = QgsContrastEnhancement.ContrastEnhancementAlgorithm
 
 
-def stretch(layer) -> list[tuple[int, float, float, int]]:
+def stretch(layer) -> list[tuple]:
     """Band, limits and law of red, green and blue."""
     renderer = layer.renderer()
     assert isinstance(renderer, QgsMultiBandColorRenderer)
@@ -25,7 +25,7 @@ def stretch(layer) -> list[tuple[int, float, float, int]]:
         renderer.blueContrastEnhancement(),
     )
     return [
-        (band, item.minimumValue(), item.maximumValue(), int(item.contrastEnhancementAlgorithm()))
+        (band, item.minimumValue(), item.maximumValue(), item.contrastEnhancementAlgorithm())
         for band, item in zip(bands, contrasts)
     ]
 
@@ -100,7 +100,7 @@ def test_true_colour_and_cumulative_cut_without_a_project_layer(fuse, layer, sce
     for band, low, high, law in rows:
         cut = ms.dataProvider().cumulativeCut(band, 0.02, 0.98)
         assert (low, high) == pytest.approx(cut[:2], abs=1.0)
-        assert law == int(LAW.StretchToMinimumMaximum)
+        assert law == LAW.StretchToMinimumMaximum
     assert fused.name() == "ms BROVEY"
 
 
