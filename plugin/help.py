@@ -47,9 +47,11 @@ def with_tables(page: str, algorithm) -> str:
 
 
 def _kind(parameter) -> str:
-    if not hasattr(parameter, "options") or not callable(parameter.options):
+    """The choices of an enumeration, unless its help names them all."""
+    options = getattr(parameter, "options", list)()
+    if all(option in parameter.help() for option in options):
         return ""
-    return "One of: " + ", ".join(parameter.options()) + "."
+    return "One of: " + ", ".join(options) + "."
 
 
 def _row(row: tuple[str, str, str, str]) -> str:

@@ -244,3 +244,25 @@ def test_cancel_leaves_the_old_file(process, big, tmp_path):
     parameters = {"PAN": big[0], "MS": big[1], "OUTPUT": str(out)}
     result = process("classical", parameters, feedback=feedback)
     assert result == {} and out.read_bytes() == b"old" and debris(tmp_path) == ["f.tif"]
+
+
+@pytest.mark.parametrize("name", ["compare", "assess", "degrade", "check"])
+def test_others_cancel_within_a_second(plugin, context, project, big, tmp_path, name):
+    given = tmp_path / "in"
+    given.mkdir()
+    parameters = {
+        "PAN": big[0], "MS": big[1], "METHODS": ["gsa", "mtf-glp-fs"],
+        "OUTPUT_FOLDER": str(tmp_path / "out"), "HTML": str(tmp_path / "r.html"),
+    }  # fmt: skip
+    if name == "assess":  # any image on the PAN grid will do
+        four = [gdal.Translate(str(given / "f.vrt"), big[0], bandList=[1, 1, 1, 1])]
+        parameters["FUSED"] = four.pop().GetDescription()
+    run = Run(name, parameters, context)
+    run.wait(until=lambda: run.task.status() == QgsTask.TaskStatus.Running)
+    run.wait(seconds=0.2)
+    assert run.answer is None, "it was over before it could be cancelled"
+    run.feedback.cancel()
+    run.task.cancel()
+    assert run.wait() < 1.0
+    assert run.answer == (False, {})
+    assert debris(tmp_path) in ([], ["f.vrt"]) and not context.layersToLoadOnCompletion()
