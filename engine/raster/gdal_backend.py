@@ -14,7 +14,7 @@ from osgeo import gdal
 from ..types import Window
 from . import rules
 from .gdal_crs import GdalCrs, wkt_of
-from .gdal_quiet import Quiet
+from .gdal_quiet import Quiet, small_cache
 from .model import BandInfo, OutputSpec, RasterInfo
 
 if TYPE_CHECKING:
@@ -236,10 +236,10 @@ class GdalWriter:
             raise rules.write_error(self._path, heard.text)
 
 
-def _open_update(path: str) -> Any:
+def _open_update(path: str, threads: str = "ALL_CPUS") -> Any:
     flags = gdal.OF_RASTER | gdal.OF_UPDATE | gdal.OF_VERBOSE_ERROR
     with Quiet(side_files=False) as heard:
-        data = gdal.OpenEx(path, flags, open_options=["NUM_THREADS=ALL_CPUS"])
+        data = gdal.OpenEx(path, flags, open_options=[f"NUM_THREADS={threads}"])
         if data is None:
             raise rules.open_error(path, heard.text)
     return data
@@ -282,11 +282,11 @@ class GdalBackend(GdalCrs):
         """Build averaged, compressed overviews into a finished GeoTIFF."""
         if not factors:
             return
-        with Quiet(side_files=False, GDAL_TIFF_OVR_BLOCKSIZE="512") as heard:
-            data = gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_UPDATE | gdal.OF_VERBOSE_ERROR)
-            if data is not None:
-                data.BuildOverviews("AVERAGE", list(factors))
-                data.FlushCache()
+        # One thread: GDAL 3.6 reads wrong tags, aloud, when it decodes several blocks at once.
+        data = _open_update(path, threads="1")
+        with small_cache(), Quiet(side_files=False, GDAL_TIFF_OVR_BLOCKSIZE="512") as heard:
+            data.BuildOverviews("AVERAGE", list(factors))
+            data.FlushCache()
             data = None
         if heard.failures:
             raise rules.write_error(path, heard.text)
@@ -294,7 +294,7 @@ class GdalBackend(GdalCrs):
     def copy_cog(self, source: str, target: str, options: Mapping[str, str]) -> None:
         """Rewrite a GeoTIFF as a Cloud-Optimized GeoTIFF; ``options`` in GTiff's or COG's words."""
         pairs = [f"{key}={value}" for key, value in rules.cog_options(options).items()]
-        with Quiet(side_files=False) as heard:
+        with small_cache(), Quiet(side_files=False) as heard:
             data = gdal.OpenEx(source, gdal.OF_RASTER | gdal.OF_VERBOSE_ERROR)
             made = data and gdal.GetDriverByName("COG").CreateCopy(target, data, options=pairs)
             done, made, data = made is not None, None, None

@@ -9,7 +9,7 @@ from typing import Iterator
 
 import rasterio
 
-_CACHE = 256 << 20  # bytes of GDAL's block cache, which otherwise takes 5 % of the memory
+_CACHE = 32 << 20  # bytes of GDAL's block cache, which otherwise takes 5 % of the memory
 
 
 class _Ear(logging.Filter):

@@ -253,8 +253,8 @@ def creation_options(spec: OutputSpec) -> dict[str, str]:
         "COMPRESS": "DEFLATE",
         "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": "ALL_CPUS",
-        # As fast to write as PIXEL, 3 % smaller, and a display of three bands reads only those.
-        "INTERLEAVE": "BAND",
+        # BAND is as fast to write and 3 % smaller, but its overviews take a third longer.
+        "INTERLEAVE": "PIXEL",
         **_photometric(spec.bands),
         **{key.upper(): str(value) for key, value in spec.creation_options.items()},
     }

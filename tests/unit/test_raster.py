@@ -774,7 +774,11 @@ def test_gdal_s_switches_are_left_alone(tmp_path, capfd, raising):
     (gdal.UseExceptions if raising else gdal.DontUseExceptions)()
     try:
         fails(library, tmp_path / "none.tif")
-        make(library, tmp_path / "a.tif", np.ones((1, 3, 4), "uint8"))
+        size = gdal.GetCacheMax()
+        name = make(library, tmp_path / "a.tif", np.ones((1, 600, 600), "uint8"))
+        library.add_overviews(name, [2])
+        library.copy_cog(name, str(tmp_path / "b.tif"), {})
+        assert gdal.GetCacheMax() == size
         assert bool(gdal.GetUseExceptions()) is raising
         assert gdal.GetThreadLocalConfigOption("GDAL_PAM_ENABLED") is None
     finally:
