@@ -71,6 +71,8 @@ def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
     """Estimate the shift on at most nine windows spread over the scene."""
     windows = [w for w in grid(pair.scene, WINDOW) if min(w.width, w.height) >= 16 * pair.ratio]
     windows = spread(windows or [pair.scene], MOST_WINDOWS)
+    if min(windows[0].width, windows[0].height) < 2 * len(_box(pair.ratio)):
+        return Shift(0.0, 0.0, 0.0, 0.0)  # nothing is left of so small a scene without its border
     dx, dy = _coarse(pair, windows, threads, progress)
     looks: list[_Look] = []
     for _ in range(ITERATIONS):
