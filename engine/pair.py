@@ -176,8 +176,9 @@ class Pair:
                 "Give them as XMIN YMIN XMAX YMAX in the CRS of the PAN.",
             )
         x0, dx, _, y0, _, dy = self.pan.info.transform
-        cols = [int(np.ceil((x - x0) / dx - 0.5 - 1e-6)) for x in (xmin, xmax)]
-        rows = [int(np.ceil((y - y0) / dy - 0.5 - 1e-6)) for y in (ymax, ymin)]
+        width, height = self.pan.info.width, self.pan.info.height
+        cols = [_first_from((x - x0) / dx, width) for x in (xmin, xmax)]
+        rows = [_first_from((y - y0) / dy, height) for y in (ymax, ymin)]
         window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]).intersect(
             self.scene
         )
@@ -351,6 +352,11 @@ def _common(geometry: Geometry, pan: RasterInfo, ms: RasterInfo, notes: list[str
     if share < 1:
         notes.append(f"Only the common area ({100 * share:.0f} % of the PAN) will be fused.")
     return scene
+
+
+def _first_from(edge: float, size: int) -> int:
+    """The first pixel whose centre lies at or beyond ``edge``; far outside the raster, its end."""
+    return int(np.ceil(np.clip(edge, -1, size + 1) - 0.5 - 1e-6))
 
 
 def _working_dtype(pan: RasterInfo, ms: RasterInfo, protocol: str) -> np.dtype:
