@@ -7,7 +7,7 @@ import json
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from .types import PartOfProgress, Progress, Window
 if TYPE_CHECKING:
     from .jobs import AssessJob
     from .raster.model import RasterInfo
+    from .raster.source import Source
+    from .report.model import Candidate, Verdict
     from .types import Array
 
 #: Side of the windows, in PAN pixels; never changes a figure.
@@ -122,11 +124,19 @@ def score(
     """All figures of an image on the PAN grid, streamed in windows of ``side`` pixels."""
     started = time.monotonic()
     found = Scoring()
+    region = image.window.intersect(pair.scene)
+    if region.empty:
+        raise WhetstoneError(
+            "NO_OVERLAP",
+            "The fused image lies outside the common area of PAN and MS.",
+            "Choose the image that was fused from this pair.",
+        )
     start = 0.0
     if reference is not None:
         start = 0.4
-        _score_reference(pair, image, reference, crop, found, PartOfProgress(progress, 0, start), side)
-    region = image.window.intersect(pair.scene)
+        _score_reference(
+            pair, image, reference, crop, found, PartOfProgress(progress, 0, start), side
+        )
     if pair.protocol == "toolbox":
         side = max(region.width, region.height) + BLOCK
     middle = start + 0.75 * (1 - start)
@@ -225,7 +235,7 @@ def _score_full(
     full = FullResolution(pair.bands, rounded=literal)
     local = LocalCorrelation(pair.ratio, zero_border=literal)
 
-    def look(window: Window) -> tuple:
+    def look(window: Window) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         f = fields(pair, window)
         wide = window if literal else window.expand(local.halo).intersect(region)
         fused, fused_valid = image.read(wide)
@@ -299,13 +309,13 @@ class Page:
     """What a report of scores says besides the scores."""
 
     pair: Pair
-    reference: object | None  # Source
+    reference: Source | None
     crop: int
     notes: tuple[str, ...]
 
     def write(
-        self, path: str, kind: str, candidates: list, sources: dict, verdict: object,
-        progress: Progress,
+        self, path: str, kind: str, candidates: list[Candidate], sources: dict[str, Source],
+        verdict: Verdict, progress: Progress,
     ) -> str:  # fmt: skip
         """Write the HTML page and return its path."""
         from . import __version__
@@ -328,7 +338,7 @@ class Page:
         )  # fmt: skip
         return write_report(path, report, pair.backend.encode_png)
 
-    def _inputs(self, sources: dict) -> tuple[tuple[str, str], ...]:
+    def _inputs(self, sources: dict[str, Source]) -> tuple[tuple[str, str], ...]:
         rows = [("PAN", self.pair.pan), ("MS", self.pair.ms)]
         rows += [("Reference", self.reference)] if self.reference is not None else []
         rows += [("Fused" if len(sources) == 1 else name, s) for name, s in sources.items()]

@@ -139,9 +139,7 @@ def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Sc
 
 
 def _open(job: CompareJob, stack: ExitStack) -> tuple[Pair, Source | None]:
-    pair = stack.enter_context(
-        open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol)
-    )
+    pair = stack.enter_context(open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol))
     if job.reference is None:
         return pair, None
     return pair, stack.enter_context(open_source(job.reference, pair.backend, "the reference"))
@@ -190,7 +188,9 @@ def _write_tables(folder: str, result: CompareResult) -> None:
     """``scores.json`` (the result as it is) and ``scores.csv`` (one row per method)."""
     data = result_to_dict(result)
     _write(Path(folder) / "scores.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-    keys = [key for key in (*WITH_REFERENCE, *WITHOUT_REFERENCE) if key in data["rows"][0]["scores"]]
+    keys = [
+        key for key in (*WITH_REFERENCE, *WITHOUT_REFERENCE) if key in data["rows"][0]["scores"]
+    ]
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["method", *keys, "seconds", "out"])

@@ -1,7 +1,7 @@
 """Images cut into square blocks, and the moments of each block.
 
-The quality indices of the field (UQI, Q2n and all that is built on them) need no more of a block than
-its means and covariances, so these are computed once, for all bands and all blocks together.
+The quality indices of the field (UQI, Q2n and all that is built on them) need no more of a block
+than its means and covariances, so these are computed once, for all bands and blocks together.
 """
 
 from __future__ import annotations

@@ -94,12 +94,14 @@ def _start(info: RasterInfo, pan: RasterInfo, axis: int, name: str) -> int:
 
 def _refusal(message: str) -> WhetstoneError:
     return WhetstoneError(
-        "GRID_DIFFERENT", message, "Warp it to the grid of the PAN, or choose the image fused from it."
+        "GRID_DIFFERENT",
+        message,
+        "Warp it to the grid of the PAN, or choose the image fused from it.",
     )
 
 
 class FusedImage:
-    """An image on the PAN grid, read by PAN windows as float64. Reads are safe from several threads.
+    """An image on the PAN grid, read by PAN windows as float64, also from several threads.
 
     ``window`` is what it covers, in PAN pixels.
     """
@@ -124,7 +126,7 @@ class FusedImage:
         return values.astype(float), valid
 
     def _padded(self, window: Window) -> tuple[Array, Array | None]:
-        """Any window: 0 where the image is invalid or ends, with the weights 1 and 0, None for all 1."""
+        """Any window: 0 where the image is invalid or ends; and weights 0 there, None for all 1."""
         inside = window.intersect(self.window)
         values, valid = self.read(inside)
         if inside == window and valid is None:
@@ -146,11 +148,11 @@ class FusedImage:
 
         def one(values: Array, weights: Array | None, kernel: Array, margin: int) -> Array:
             spare = margin - len(kernel) // 2
-            trim = (..., *(slice(spare, size - spare) for size in values.shape[-2:]))
-            top = correlate(values[trim], kernel)
+            rows, cols = (slice(spare, size - spare) for size in values.shape[-2:])
+            top = correlate(values[..., rows, cols], kernel)
             if weights is None:
                 return top
-            share = correlate(weights[trim], kernel)
+            share = correlate(weights[rows, cols], kernel)
             return top / np.where(share > 1e-6, share, 1.0)
 
         kernels = self._kernels()
@@ -159,7 +161,7 @@ class FusedImage:
         return self._by_gain(lambda index, kernel: one(values[index], weights, kernel, margin))
 
     def at_ms(self, ms_window: Window) -> tuple[Array, Array | None]:
-        """(B, h, w) at the centres of the MS pixels through the MTF, and where that is known (h, w)."""
+        """(B, h, w) at MS pixel centres through the MTF, and where that is known (h, w)."""
         if self._pair.protocol == "toolbox":
             ratio = int(self._pair.ratio)
             low = self._toolbox_low(self.window)
@@ -173,26 +175,23 @@ class FusedImage:
         known = None if weights is None else self._centres(ms_window, reach, weights)
 
         def one(index: Array, kernel: Array) -> Array:
-            nonlocal known
             rows, cols = (t.shifted(o) for t, o in zip(taps[kernel.tobytes()], (row, col)))
             top = sample(values[index], rows, cols)
-            if weights is None:
+            if weights is None or known is None:
                 return top
             share = sample(weights, rows, cols)
-            known &= share >= MIN_WEIGHT
+            known[share < MIN_WEIGHT] = False
             return top / np.where(share >= MIN_WEIGHT, share, 1.0)
 
         return self._by_gain(one), known
 
     def _centres(self, ms_window: Window, reach: Window, weights: Array) -> Array:
         """Whether the PAN pixel at the centre of each MS pixel is valid, (h, w)."""
-        index = []
-        for axis, (start, size, origin) in enumerate(
-            ((ms_window.col, ms_window.width, reach.col), (ms_window.row, ms_window.height, reach.row))
-        ):
-            position = self._pair.geometry.pan_position(axis, np.arange(start, start + size))
-            index.append(np.floor(position + 0.5).astype(int) - origin)
-        return weights[np.ix_(index[1], index[0])] > 0
+        where = self._pair.geometry.pan_position
+        rows = where(1, np.arange(ms_window.row, ms_window.stop[1]))
+        cols = where(0, np.arange(ms_window.col, ms_window.stop[0]))
+        near = [np.floor(index + 0.5).astype(int) for index in (rows, cols)]
+        return weights[np.ix_(near[0] - reach.row, near[1] - reach.col)] > 0
 
     def _ms_taps(self, ms: Window, kernel: Array) -> tuple[Taps, Taps]:
         where = self._pair.geometry.pan_position
@@ -231,4 +230,5 @@ class FusedImage:
 def _filtered(band: Array, kernel: Array) -> Array:
     """Correlate (h, w) with a symmetric 2-D kernel, exactly, replicate border."""
     padded = np.pad(band, kernel.shape[0] // 2, mode="edge")
-    return sum(weight * correlate(padded, profile) for weight, profile in separate(kernel, 1e-17))
+    terms = [weight * correlate(padded, profile) for weight, profile in separate(kernel, 1e-17)]
+    return np.sum(terms, axis=0)

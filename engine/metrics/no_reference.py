@@ -1,10 +1,10 @@
 """Figures without a reference: QNR, HQNR and their parts, D_rho, and reprojection to the MS scale.
 
-Images are (B, h, w) float64: ``fused``; ``lms``, the MS enlarged to the PAN grid; ``low``, the fused
-image seen through the MTF of each MS band; ``pan`` (h, w) and ``pan_lms`` (h, w), the PAN reduced and
-enlarged like the MS. Accumulators as in :mod:`reference`. Sources: Alparone 2008 (QNR), Khan 2009
-(D_lambda_K), Aiazzi 2014 (HQNR), Scarpa & Ciotola 2022 (D_rho, reprojection), as coded in the
-DLPan-Toolbox.
+Images are (B, h, w) float64: ``fused``; ``lms``, the MS enlarged to the PAN grid; ``low``, the
+fused image seen through the MTF of each MS band; ``pan`` (h, w) and ``pan_lms`` (h, w), the PAN
+reduced and enlarged like the MS. Accumulators as in :mod:`reference`. Sources: Alparone 2008 (QNR),
+Khan 2009 (D_lambda_K), Aiazzi 2014 (HQNR), Scarpa & Ciotola 2022 (D_rho, reprojection), as coded in
+the DLPan-Toolbox and by the authors.
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ class FullResolution:
 class LocalCorrelation:
     """D_rho: 1 - mean local correlation of the fine structure of each band with that of the PAN.
 
-    The fine structure is the image minus its local mean; both means and correlations are taken over
+    The fine structure is the image minus its local mean; means and correlations are taken over
     windows of 2 * ceil(ratio / 2) pixels (4 x 4 at ratio 4). Windows in which the PAN is flat say
-    nothing and do not count; where only the band is flat the correlation is 0. ``zero_border`` is the
-    published rule for whole images: zeros around the image, and every pixel counts.
+    nothing and do not count; where only the band is flat the correlation is 0. ``zero_border`` is
+    the published rule for whole images: zeros around the image, and every pixel counts.
     """
 
     def __init__(self, ratio: float, *, zero_border: bool = False) -> None:
@@ -115,7 +115,7 @@ class LocalCorrelation:
     def add(
         self, fused: Array, pan: Array, valid: Array | None, inner: tuple[slice, slice]
     ) -> None:
-        """Add the pixels ``inner`` (rows, columns) of (B, h, w) and (h, w) that bring ``halo`` more.
+        """Add the pixels ``inner`` (rows, columns) of arrays that bring ``halo`` more around.
 
         Pixels whose surroundings are invalid or beyond the arrays do not count.
         """
@@ -162,7 +162,8 @@ class Reprojection:
 
     def __init__(self, bands: int, ratio: float, *, rounded: bool = True) -> None:
         self._ratio = ratio
-        self._angle, self._errors, self._q2n = SpectralAngle(), BandErrors(bands), Q2n(rounded=rounded)
+        self._angle, self._errors = SpectralAngle(), BandErrors(bands)
+        self._q2n = Q2n(rounded=rounded)
 
     def add(self, ms: Array, reprojected: Array, valid: Array | None = None) -> None:
         """Add a window on the block grid of the MS: both (B, h, w) at MS scale."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8)
 def multiplication(order: int) -> Array:
-    """Structure constants T of the product: (a.b)_k = sum_ij T[i, j, k] a_i b_j, order a power of 2.
+    """Structure constants of the product: (a.b)_k = sum_ij T[i, j, k] a_i b_j, order 1, 2, 4 ...
 
     With a = (p, a_hi), q = conj(a_hi), b = (u, b_hi), v = conj(b_hi), the toolbox's recursion is
     a.b = (p.u - v.conj(q), conj(p).v + u.q).

@@ -1,9 +1,10 @@
 """Figures against a reference: SAM, ERGAS, PSNR, RMSE, CC, SCC, SSIM; Q2n has its own file.
 
-Images are (B, h, w) float64 in digital numbers, the reference first. Every figure is an accumulator:
-``add`` takes a window of both images (and ``valid`` (h, w), False where a pixel must not count),
-``value`` is the figure of all windows so far, NaN without any pixel. The plain functions below score
-whole images in one go. Definitions: PanCollection / DLPan-Toolbox tables (Vivone 2021).
+Images are (B, h, w) float64 in digital numbers, the reference first. Every figure is an
+accumulator: ``add`` takes a window of both images (and ``valid`` (h, w), False where a pixel must
+not count), ``value`` is the figure of all windows so far, NaN without any pixel. The plain
+functions below score whole images in one go. Definitions: PanCollection / DLPan-Toolbox tables
+(Vivone 2021).
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class SpatialCorrelation:
 
 
 class StructuralSimilarity:
-    """SSIM (Wang 2004): 11 x 11 Gaussian of sigma 1.5, K .01 and .03, mean over pixels and bands."""
+    """SSIM (Wang 2004): 11 x 11 Gaussian, sigma 1.5, K .01 and .03, mean over pixels and bands."""
 
     def __init__(self, peak: float) -> None:
         self._constants = [(k * peak) ** 2 for k in SSIM_K]
@@ -164,8 +165,8 @@ class StructuralSimilarity:
 def without_ring(x: Array, window: Window, image: Window) -> Array:
     """A copy of (B, h, w) covering ``window`` with the outermost pixels of ``image`` set to 0.
 
-    The toolbox drops one border pixel before the Sobel filter and pads with zeros; SCC on this gives
-    the same value. The product counts complete neighbourhoods only.
+    The toolbox drops one border pixel before the Sobel filter and pads with zeros; SCC on this
+    gives the same value. The product counts complete neighbourhoods only.
     """
     x = x.copy()
     if window.row == image.row:

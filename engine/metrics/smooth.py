@@ -1,8 +1,8 @@
 """Local means for the figures: the Gaussian of SSIM, the MTF of the sensor, the window of D_rho.
 
 Correlation along an axis is a product with a banded matrix; cut into strips it runs at the speed of
-BLAS, eight times that of summing tap by tap. BLAS leaves the order of the sums open, so these are for
-figures (equal to 1e-12) and never for pixels that are written.
+BLAS, eight times that of summing tap by tap. BLAS leaves the order of the sums open, so these are
+for figures (equal to 1e-12) and never for pixels that are written.
 """
 
 from __future__ import annotations

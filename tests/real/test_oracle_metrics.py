@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from whetstone.engine.interpolation import imresize, interp23
 from whetstone.engine.jobs import AssessJob, RasterSource
 from whetstone.engine.metrics.fused import _filtered

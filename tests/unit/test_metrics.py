@@ -6,7 +6,6 @@ from math import inf, isnan
 
 import numpy as np
 import pytest
-
 from whetstone.engine.metrics.blocks import grid, pad_to_blocks, split
 from whetstone.engine.metrics.no_reference import (
     FullResolution,
@@ -132,7 +131,10 @@ def _product(a, b):
     half = len(a) // 2
     p, u, v = a[:half], b[:half], _conj(b[half:])
     return np.concatenate(
-        [_product(p, u) - _product(v, a[half:]), _product(_conj(p), v) + _product(u, _conj(a[half:]))]
+        [
+            _product(p, u) - _product(v, a[half:]),
+            _product(_conj(p), v) + _product(u, _conj(a[half:])),
+        ]
     )
 
 
@@ -250,7 +252,9 @@ def test_sampling_is_resampling():
 
 
 @pytest.mark.parametrize("side", [32, 64, 256, 100])
-@pytest.mark.parametrize("region", [Window(5, 3, 515, 290), Window(0, 0, 20, 900), Window(1, 1, 33, 31)])
+@pytest.mark.parametrize(
+    "region", [Window(5, 3, 515, 290), Window(0, 0, 20, 900), Window(1, 1, 33, 31)]
+)
 def test_windows_cover_a_region_once_in_whole_blocks(side, region):
     seen = np.zeros((1000, 1000), int)
     for window in grid(region, side):
