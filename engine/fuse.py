@@ -44,12 +44,13 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
     threads = thread_count(job.threads)
     with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as opened:
         pair = opened
+        pair.progress = progress
         window = pair.window_of(job.bounds)
         if job.protocol == "toolbox" and window != pair.scene:
             raise WhetstoneError(
                 "TOOLBOX_BOUNDS",
                 "The toolbox protocol fuses whole scenes only.",
-                "Leave --bounds out.",
+                "Leave the bounds out.",
             )
         plan = _plan(job, pair, window)
         with Output(
@@ -127,7 +128,7 @@ def _check(job: FuseJob) -> None:
         raise WhetstoneError(
             "TOOLBOX_COREGISTER",
             "The toolbox protocol ties arrays by their indices.",
-            "Leave --coregister out or use --protocol product.",
+            "Leave the correction of the shift out, or use the product protocol.",
         )
 
 

@@ -21,7 +21,7 @@ from .nodata import fill, fill_reach
 from .raster import backend as raster_backend
 from .raster.source import Source, open_source
 from .sensors import SensorMatch, resolve_sensor
-from .types import Window
+from .types import Progress, Window
 
 if TYPE_CHECKING:
     from .jobs import RasterSource
@@ -87,6 +87,8 @@ class Pair:
     ) -> None:
         self.pan, self.ms, self.geometry, self.sensor, self.scene = pan, ms, geometry, sensor, scene
         self.notes, self.protocol, self.backend = notes, protocol, backend
+        #: Asked for a cancel by whatever computes for long.
+        self.progress = Progress()
         self.dtype = _working_dtype(pan.info, ms.info, protocol)
         self._lock = threading.Lock()
 
@@ -165,7 +167,7 @@ class Pair:
         if self.pan.info.transform is None:
             raise WhetstoneError(
                 "BOUNDS_NO_GEOREFERENCE",
-                "The PAN has no georeferencing, so --bounds means nothing.",
+                "The PAN has no georeferencing, so bounds mean nothing.",
                 "Leave the bounds out.",
             )
         xmin, ymin, xmax, ymax = bounds
@@ -231,7 +233,7 @@ def _tie(pan: Source, ms: Source, sensor: str, protocol: str, backend: Backend) 
         raise WhetstoneError(
             "PAN_BANDS",
             f"PAN must be one band; this layer has {len(pan.info.bands)}.",
-            "Did you swap PAN and MS? Otherwise choose the band (--pan-band).",
+            "Did you swap PAN and MS? Otherwise choose one band of the PAN.",
         )
     if protocol == "toolbox":
         geometry, scene = _tie_arrays(pan.info, ms.info)
@@ -279,7 +281,7 @@ def _tie_arrays(pan: RasterInfo, ms: RasterInfo) -> tuple[Geometry, Window]:
             "TOOLBOX_RATIO",
             "The toolbox protocol needs a PAN an integer number of times the size of the MS; "
             f"these are {pan.width} x {pan.height} and {ms.width} x {ms.height}.",
-            "Use --protocol product.",
+            "Use the product protocol.",
         )
     scene = Window(0, 0, pan.width, pan.height)
     return Geometry((float(ratio),) * 2, (float(ratio // 2),) * 2), scene

@@ -59,7 +59,7 @@ class Shift:
             f"(confidence {100 * self.confidence:.0f} %, spread {self.spread:.2f})."
         )
         if size > 0.5 * ratio:
-            return text + " Fringes are likely; correct it with --coregister (Co-register)."
+            return text + " Fringes are likely; have the shift corrected (--coregister)."
         if self.spread > 1:
             return (
                 text + " It varies over the scene by more than a pixel; one shift cannot cure that."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import Cancelled
 from ..fields import fields
 from ..tiling import grid
 from ..types import Window
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from ..fields import Fields, Observation
-    from ..types import Array
+    from ..types import Array, Progress
     from .statistics import Scene
 
 #: For sensors without published parameters: those the toolbox's author gives for GF-2.
@@ -52,23 +53,25 @@ def _estimate(scene: Scene) -> dict[str, Array]:
 def tv(f: Fields, e: SimpleNamespace) -> Array:
     """Solve fixed windows with their surroundings and cut out what is asked for."""
     if f.pair.protocol == "toolbox":
-        return _solve(f.observation(0), e)
+        return _solve(f.observation(0), e, f.pair.progress)
     out = np.empty((f.pair.bands, *f.window.shape), f.dtype)
     for part in grid(f.window, TILE):
         # the whole tile, so that a pixel does not depend on the window that asks for it
         tile = Window(part.col - part.col % TILE, part.row - part.row % TILE, TILE, TILE)
-        solved = _solve(fields(f.pair, tile).observation(MARGIN), e)
+        solved = _solve(fields(f.pair, tile).observation(MARGIN), e, f.pair.progress)
         out[(..., *part.within(f.window))] = solved[(..., *part.within(tile))]
     return out
 
 
-def _solve(o: Observation, e: SimpleNamespace) -> Array:
-    """Run the iteration on a region and return its inside, (B, h, w)."""
+def _solve(o: Observation, e: SimpleNamespace, progress: Progress) -> Array:
+    """Run the iteration on a region and return its inside, (B, h, w); it heeds a cancel."""
     alpha, c, smooth = e.alpha, e.c, getattr(e, "lambda")
     pan = o.pan - e.intercept
     x = np.zeros((len(o.ms), *o.pan.shape), o.pan.dtype)
     zx, zy = np.zeros_like(x), np.zeros_like(x)
     for _ in range(int(e.iterations)):
+        if progress.cancelled():
+            raise Cancelled()
         b = alpha * x + o.up(o.ms - o.down(x)) + e.weights * (pan - mix(e.weights, x))
         gx, gy = _gradient(x)
         weight = (2 * alpha / smooth) * np.sqrt(gx * gx + gy * gy) + c
