@@ -63,7 +63,11 @@ def to_output(values: Array, valid: Array | None, dtype: np.dtype, nodata: float
         # the limits of 32-bit types are not numbers of float32, so clip in float64 there
         if dtype.itemsize > 2:
             rounded = rounded.astype(np.float64)
-        out = np.clip(rounded, limits.min, limits.max).astype(dtype)
+        top = float(limits.max)
+        with np.errstate(invalid="ignore"):
+            out = np.clip(rounded, limits.min, top).astype(dtype)
+        if dtype.itemsize == 8:  # and the limits of 64-bit types are not numbers of float64
+            out[rounded >= top] = limits.max
     if nodata is None:
         return out
     if not np.isnan(nodata):

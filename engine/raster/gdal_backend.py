@@ -43,7 +43,9 @@ class GdalReader:
     def __init__(self, path: str) -> None:
         rules.refuse_name(path)
         with Quiet() as heard:
-            self._set = gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_VERBOSE_ERROR) if path else None
+            self._set: Any = (
+                gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_VERBOSE_ERROR) if path else None
+            )
             if self._set is None:
                 raise rules.open_error(path, heard.text)
             try:

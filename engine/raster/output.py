@@ -30,7 +30,7 @@ try:
 except ImportError:  # Windows refuses by itself to replace a file that is in use
     fcntl = None  # type: ignore[assignment]
 
-_JOURNAL_SECONDS = 5.0
+_JOURNAL_SECONDS = 10.0
 _OVERVIEWS_FROM = 512  # pixels of the longer side
 
 
@@ -103,10 +103,14 @@ class Output:
         self._open_writer().write(window, values)
 
     def checkpoint(self, rows_done: int, force: bool = False) -> None:
-        """Note that all rows above ``rows_done`` are written; at most every five seconds.
+        """Note that all rows above ``rows_done`` are written; at most every few seconds.
+
+        Files with options that a reopened file would lose (``ZLEVEL``) are not resumable.
 
         The pixels are put on disk before the journal says so.
         """
+        if not rules.resumable(self._spec):
+            return
         if not force and time.monotonic() - self._journalled < _JOURNAL_SECONDS:
             return
         self._open_writer().flush()

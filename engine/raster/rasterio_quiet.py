@@ -32,7 +32,8 @@ class _Ear(logging.Filter):
     def listen(self) -> Iterator[list[str]]:
         """The messages of this thread, from here on."""
         before = getattr(self._local, "heard", None)
-        self._local.heard = heard = []
+        heard: list[str] = []
+        self._local.heard = heard
         try:
             yield heard
         finally:

@@ -21,6 +21,10 @@ _WEB_DRIVERS = ("WMS", "WMTS", "TMS", "OGCAPI")
 _WEB_NAMES = re.compile(r"^(wms:|wmts:|<gdal_wms|<gdal_wmts)|\{-?[xyzq]\}|type=xyz", re.IGNORECASE)
 _MISSING = re.compile(r"no such file|does not exist", re.IGNORECASE)
 _FULL = re.compile(r"no space left|disk full|disk quota|free disk space", re.IGNORECASE)
+_LOST_ON_REOPEN = {
+    *("ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "MAX_Z_ERROR", "JPEG_QUALITY", "WEBP_LEVEL"),
+    *("WEBP_LOSSLESS", "JXL_EFFORT", "JXL_DISTANCE", "JXL_LOSSLESS"),
+}
 
 
 def refuse_name(path: str) -> None:
@@ -241,6 +245,14 @@ def unwritable_nodata(nodata: float) -> WhetstoneError:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
+
+
+def resumable(spec: OutputSpec) -> bool:
+    """Whether an unfinished file can be reopened and go on as it was begun.
+
+    GDAL keeps the compression of a file it reopens, but not how hard or how well it compresses.
+    """
+    return not {key.upper() for key in spec.creation_options} & _LOST_ON_REOPEN
 
 
 def creation_options(spec: OutputSpec) -> dict[str, str]:
