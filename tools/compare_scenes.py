@@ -85,7 +85,7 @@ def page(found: dict[tuple[str, str], list[Any]], command: str) -> str:
         "",
         f"Printed by `{command}` (`whetstone compare` per scene). Means over the",
         "scenes of a sensor, standard deviations in brackets, best value of a column in bold.",
-        "Product protocol; *reduced* means that both images were degraded by their ratio (Wald) and",
+        "Product protocol; *reduced*: both images were degraded by their ratio (Wald) and",
         "the MS is the truth, *full* means the delivered resolution without a truth. HQNR can be",
         "gamed by smooth images: read it next to D_rho and R-ERGAS.",
     ]
