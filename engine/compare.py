@@ -179,7 +179,7 @@ def _candidate(row: dict[str, Any], scoring: Scoring) -> Candidate:
 
     name = row["method"]
     return Candidate(
-        name, find_method(name).title, scoring.scores, row["seconds"], scoring.missing,
+        name, name.upper(), scoring.scores, row["seconds"], scoring.missing,
         name == BASELINE,
     )  # fmt: skip
 

@@ -98,7 +98,7 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
             clipped=tally.clipped,
             valid_fraction=tally.valid / tally.seen,
             seconds=time.monotonic() - started,
-            notes=(*pair.notes, *notes, *tally.notes()),
+            notes=(*pair.notes, *notes, *tally.notes(job.method)),
         )
 
 
@@ -212,14 +212,14 @@ class _Tally:
         self.valid += valid
         self.seen += seen
 
-    def notes(self) -> list[str]:
+    def notes(self, method: str) -> list[str]:
         """What of it the user should know."""
         if not self.clipped:
             return []
         share = 100 * self.clipped / max(self.valid, 1)
         return [
-            f"{self.clipped} pixels ({share:.2g} %) had an extreme ratio of PAN to intensity "
-            "and were clipped."
+            f"{method}: {self.clipped} pixels ({share:.2g} %) had an extreme ratio of PAN to "
+            "intensity and were clipped."
         ]
 
 

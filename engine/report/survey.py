@@ -219,10 +219,10 @@ class Survey:
         ms: Source,
         fused: Mapping[str, Source],
         reference: Source | None,
-        gains: Sequence[float] | None = None,
-        cell: int = 128,
-        map_side: int = 360,
-        baseline: str = "",
+        gains: Sequence[float] | None,
+        cell: int,
+        map_side: int,
+        baseline: str,
     ) -> None:
         self.pan, self.ms, self.fused, self.reference = pan, ms, dict(fused), reference
         base = next(iter(fused.values())).info

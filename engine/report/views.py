@@ -24,6 +24,7 @@ RAMP = (
     (229, 80, 100), (251, 135, 97), (254, 194, 135), (252, 253, 191),
 )  # fmt: skip
 CROP = 128
+MAP, FEW = 360, 4  # longer side of a map; half of it where more images than a few are compared
 SHOWN = 256  # least side of a crop in the report, in pixels of the screen
 LEAST_SPAN = 0.35  # of the scene's stretch: calm places must not be blown up to noise
 VOID = (128, 128, 128)
@@ -50,8 +51,9 @@ def collect_views(
     progress = progress or Progress()
     base = next(iter(fused.values())).info
     cell = int(np.clip(min(base.width, base.height) // 3, 16, CROP))
-    survey = Survey(pan, ms, fused, reference, gains, cell, baseline=baseline)
-    survey.run(PartOfProgress(progress, 0.0, 0.9, "Looking for places to show: "))
+    side = MAP if len(fused) <= FEW else MAP // 2
+    survey = Survey(pan, ms, fused, reference, gains, cell, side, baseline)
+    survey.run(PartOfProgress(progress, 0.0, 0.9, "looking for places to show"))
     rgb = true_colour(ms.info, roles)
     names = {name: (titles or {}).get(name, name) for name in fused}
     camera = _Camera(survey, names, rgb)
