@@ -161,7 +161,10 @@ def _roles(sensor: Sensor, bands: tuple[BandInfo, ...]) -> tuple[tuple[str, ...]
         return tuple(named), "by name"
     colors = [band.color if band.color in ("red", "green", "blue") else "" for band in bands]
     if {"red", "green", "blue"} <= set(colors):
-        return tuple(n or c for n, c in zip(named, colors)), "by colour interpretation"
+        found = [n or c for n, c in zip(named, colors)]
+        if len(found) == 4 and "" in found:
+            found[found.index("")] = "nir"  # GDAL has no colour for it in the versions we meet
+        return tuple(found), "by colour interpretation"
     order = sensor.order(len(bands))
     if all(order):
         return order, "in the sensor's usual order (" + ", ".join(order) + ")"
