@@ -100,9 +100,8 @@ def test_command_line(golden, files, tmp_path, root, method):
         *("--method", method, "--sensor", "QB"),
         *("--protocol", "toolbox", "--dtype", "float64", "--json"),
     ]
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env=with_package(root, tmp_path)
-    )
+    env = with_package(root, tmp_path)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["method"] == method
     assert error(golden, method, read(out)) <= LIMIT

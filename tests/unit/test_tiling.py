@@ -13,7 +13,9 @@ from whetstone.engine.types import PartOfProgress, Progress, Window
 # ------------------------------------------------------------------------------------------ grid
 
 
-@pytest.mark.parametrize("area", (Window(0, 0, 137, 91), Window(13, 29, 101, 64), Window(64, 64, 1, 1)))
+@pytest.mark.parametrize(
+    "area", (Window(0, 0, 137, 91), Window(13, 29, 101, 64), Window(64, 64, 1, 1))
+)
 @pytest.mark.parametrize("size", (1000, 64, 33))
 def test_the_grid_covers_every_pixel_once(area, size):
     count = np.zeros((200, 200), int)
