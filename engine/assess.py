@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Side of the windows, in PAN pixels; never changes a figure.
 SIDE = 512
+#: A reference that stays below this share of the sensor's range was rescaled (8 bits of 11, 0 to 1).
+PEAK_SHARE = 1 / 8
 WITH_REFERENCE = ("sam", "ergas", "q2n", "scc", "psnr", "ssim", "rmse", "cc")
 WITHOUT_REFERENCE = (
     "d_lambda", "d_s", "qnr", "d_lambda_k", "hqnr", "d_rho", "r_sam", "r_ergas", "r_q2n",
@@ -215,7 +217,7 @@ def _peak(
             low, high = min(low, float(known.min())), max(high, float(known.max()))
     bits, dtype = pair.sensor.bits, np.dtype(reference.dtype)
     depth = 2.0**bits - 1
-    if bits and high <= depth and (dtype.kind in "iu" or high > depth / 16):
+    if bits and PEAK_SHARE * depth < high <= depth:
         return depth, f"PSNR and SSIM: peak {depth:g}, the {bits} bits of {pair.sensor.title}."
     if dtype == np.uint8:
         return 255.0, "PSNR and SSIM: peak 255, the range of the 8-bit reference."

@@ -113,8 +113,9 @@ class SpatialCorrelation:
         Pixels with a neighbour that is invalid or beyond the arrays do not count.
         """
         keep = _complete(reference.shape[1:], valid, 3, inner)
-        g, f = (_sobel(_blank(x, valid))[:, keep] for x in (reference, fused))
-        self._sums += [np.einsum("bn,bn->", a, b) for a, b in ((g, f), (g, g), (f, f))]
+        for bands in zip(_blank(reference, valid), _blank(fused, valid)):
+            g, f = (_sobel(band)[keep] for band in bands)
+            self._sums += [g @ f, g @ g, f @ f]
 
     def value(self) -> float:
         """SCC: 1 is ideal."""
@@ -149,7 +150,8 @@ class StructuralSimilarity:
         """SSIM of one band at every pixel with a complete neighbourhood."""
         offset = float(g.mean())  # keeps the variances of bright, flat places exact
         g, f = g - offset, f - offset
-        mean_g, mean_f, gg, ff, gf = correlate(np.stack([g, f, g * g, f * f, g * f]), self._kernel)
+        products = (g, f, g * g, f * f, g * f)
+        mean_g, mean_f, gg, ff, gf = (correlate(x, self._kernel) for x in products)
         c1, c2 = self._constants
         covariance = gf - mean_g * mean_f
         contrast = gg - mean_g**2 + ff - mean_f**2
@@ -204,10 +206,10 @@ def _complete(
 
 
 def _sobel(x: Array) -> Array:
-    """Gradient magnitude (valid part, four times the slope)."""
-    down, across = x[:, 2:] - x[:, :-2], x[:, :, 2:] - x[:, :, :-2]
-    rows = down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]
-    cols = across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:]
+    """Gradient magnitude of (h, w), valid part, eight times the slope."""
+    down, across = x[2:] - x[:-2], x[:, 2:] - x[:, :-2]
+    rows = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]
+    cols = across[:-2] + 2 * across[1:-1] + across[2:]
     return np.sqrt(rows * rows + cols * cols)
 
 

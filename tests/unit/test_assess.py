@@ -203,6 +203,7 @@ def test_crop_is_that_of_the_tables(folder):
         ("qb", "uint16", 1, "peak 2047, the 11 bits"),
         ("qb", "float32", 1, "peak 2047, the 11 bits"),
         ("qb", "float32", 1e-4, "largest value of the reference"),
+        ("qb", "uint16", 0.2, "largest value of the reference"),
         ("generic", "uint8", 0.3, "peak 255"),
         ("generic", "uint16", 1, "largest value of the reference"),
     ],
