@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: Side of the windows, in PAN pixels; never changes a figure.
 SIDE = 512
-#: A reference that stays below this share of the sensor's range was rescaled (8 bits of 11, 0 to 1).
+#: A reference below this share of the range of the sensor was rescaled (8 bits of 11, 0 to 1).
 PEAK_SHARE = 1 / 8
 WITH_REFERENCE = ("sam", "ergas", "q2n", "scc", "psnr", "ssim", "rmse", "cc")
 WITHOUT_REFERENCE = (
