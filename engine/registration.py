@@ -73,24 +73,33 @@ def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
     windows = spread(windows or [pair.scene], MOST_WINDOWS)
     if min(windows[0].width, windows[0].height) < 2 * len(_box(pair.ratio)):
         return Shift(0.0, 0.0, 0.0, 0.0)  # nothing is left of so small a scene without its border
-    dx, dy = _coarse(pair, windows, threads, progress)
-    looks: list[_Look] = []
+    # periodic fields and roofs can mislead the coarse search: the start that explains more wins
+    starts = dict.fromkeys([(0.0, 0.0), _coarse(pair, windows, threads, progress)])
+    shifts = [_refine(pair, windows, start, threads, progress) for start in starts]
+    return max(shifts, key=lambda shift: shift.confidence)
+
+
+def _refine(
+    pair: Pair, windows: list[Window], start: tuple[float, float], threads: int, progress: Progress
+) -> Shift:
+    """Gauss-Newton steps from a start; no confidence when they run away."""
+    nothing, limit = Shift(0.0, 0.0, 0.0, 0.0), 4 * pair.ratio
+    dx, dy = start
     for _ in range(ITERATIONS):
         look = partial(_look, pair.moved(dx, dy))
         found = (seen for _, seen in in_order(look, windows, threads, progress))
         looks = [seen for seen in found if seen is not None]
         if not looks:
-            return Shift(0.0, 0.0, 0.0, 0.0)
+            return nothing
         total = sum(looks[1:], looks[0])
         step = total.step()
         dx, dy = dx + step[0], dy + step[1]
+        if not (abs(dx) <= limit and abs(dy) <= limit):
+            return nothing
         if np.hypot(*step) < 0.005:
             break
     own = np.array([look.step() for look in looks if look.share() >= MIN_CONFIDENCE])
     scatter = float(np.sqrt(own.var(axis=0).sum())) if len(own) > 1 else 0.0
-    limit = 4 * pair.ratio
-    if not (abs(dx) <= limit and abs(dy) <= limit):
-        return Shift(0.0, 0.0, 0.0, 0.0)
     return Shift(round(dx, 3), round(dy, 3), round(total.share(), 3), round(scatter, 3))
 
 
