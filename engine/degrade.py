@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Iterator
 
 import numpy as np
 
@@ -34,7 +34,6 @@ def degrade(job: DegradeJob, progress: Progress) -> DegradeResult:
     the ratio (rounded to an integer) once more. The product keeps a common corner; the toolbox
     protocol keeps every ``[r//2::r]``-th sample. All three are georeferenced accordingly.
     """
-    os.makedirs(job.out_dir, exist_ok=True)
     with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as pair:
         ratio = round(pair.ratio)
         whole = Window(0, 0, pair.ms.info.width, pair.ms.info.height)
@@ -51,7 +50,7 @@ def degrade(job: DegradeJob, progress: Progress) -> DegradeResult:
             )
         writer = _Writer(pair, ratio, area, job, progress)
         make = _toolbox if job.protocol == "toolbox" else _product
-        with writer:
+        with made_folder(job.out_dir), writer:
             make(pair, ratio, area, writer)
         notes = pair.notes
     progress.update(1.0, "done")
@@ -63,6 +62,27 @@ def degrade(job: DegradeJob, progress: Progress) -> DegradeResult:
         sensor=pair.sensor.key,
         notes=notes,
     )
+
+
+@contextlib.contextmanager
+def made_folder(path: str) -> Iterator[None]:
+    """A folder for outputs, made if needed; one that was made goes again if the work fails."""
+    there = os.path.isdir(path)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise WhetstoneError(
+            "OUT_FOLDER",
+            f"The folder '{path}' cannot be made: {error.strerror or error}.",
+            "Choose another one.",
+        ) from None
+    try:
+        yield
+    except BaseException:
+        if not there:
+            with contextlib.suppress(OSError):  # somebody else put something there
+                os.rmdir(path)
+        raise
 
 
 class _Writer(contextlib.ExitStack):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .degrade import made_folder
 from .errors import WhetstoneError
 from .interpolation import filter_taps, mirror, resample
 from .jobs import DemoJob, DemoResult
@@ -60,7 +61,6 @@ def demo(job: DemoJob, progress: Progress) -> DemoResult:
             f"The size is {job.size}; it must be {low} to {high} "
             f"and a multiple of the ratio {job.ratio}.",
         )
-    os.makedirs(job.out_dir, exist_ok=True)
     rng = np.random.default_rng(job.seed)
     progress.update(0.05, "drawing the scene")
     truth = draw(job.size, rng)
@@ -79,7 +79,7 @@ def demo(job: DemoJob, progress: Progress) -> DemoResult:
     }
     colors = tuple(BandInfo("uint16", name=name, color=color) for name, color in BANDS)
     tags = {"SENSOR": "QuickBird (synthetic)", "WHETSTONE_DEMO_SEED": str(job.seed)}
-    with ExitStack() as stack:
+    with made_folder(job.out_dir), ExitStack() as stack:
         for name, image, bands, transform in (
             ("pan", pan[None], (BandInfo("uint16", name="PAN", color="gray"),), fine),
             ("ms", ms, colors, coarse),

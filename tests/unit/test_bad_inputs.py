@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from whetstone.engine import cli, run
 from whetstone.engine.errors import Cancelled, WhetstoneError
-from whetstone.engine.jobs import CheckJob, RasterSource, job_to_json
+from whetstone.engine.jobs import CheckJob, DegradeJob, DemoJob, RasterSource, job_to_json
 from whetstone.engine.raster import backend as make_backend
 from whetstone.engine.types import Progress
 
@@ -603,6 +603,49 @@ def test_a_check_refuses_what_a_fusion_refuses(desk, role, job):
     sources = {"pan": source(desk.pan), "ms": source(desk.ms), role: source(text)}
     refusal = refused(desk, CheckJob(**sources) if job == "check" else desk.job(**sources))
     assert refusal.code == "UNREADABLE"
+
+
+@pytest.mark.parametrize(
+    ("change", "folder", "code"),
+    [
+        ({"pan": "ms", "ms": "pan"}, "new", "PAN_BANDS"),
+        ({}, "inputs/pan.tif", "OUT_FOLDER"),
+        ({}, "inputs/pan.tif/new", "OUT_FOLDER"),
+        ({}, "inputs", "OUT_IS_INPUT"),
+        ({"ms": "tiny"}, "new", "TOO_SMALL"),
+        ({"ms": "empty"}, "new", "UNREADABLE"),
+    ],
+)
+def test_a_degradation_refuses_too(desk, change, folder, code):
+    tiny = desk.image("tiny.tif", scenes.read(desk.backend, desk.ms)[0][:, :9, :9], coarse_grid(4))
+    names = {"pan": desk.pan, "ms": desk.ms, "tiny": tiny, "empty": desk.raw("e.tif", b"")}
+    pan, ms = (source(names[change.get(role, role)]) for role in ("pan", "ms"))
+    assert refused(desk, DegradeJob(pan, ms, str(desk.folder / folder))).code == code
+
+
+def test_a_degradation_that_is_cancelled_leaves_no_folder(desk):
+    class Impatient(Progress):
+        def cancelled(self):
+            return True
+
+    job = DegradeJob(source(desk.pan), source(desk.ms), str(desk.folder / "new"))
+    assert refused(desk, job, lambda job: run(job, Impatient())).code == "CANCELLED"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"ratio": 1}, "RATIO", "2 to 8"),
+        ({"ratio": 9}, "RATIO", "2 to 8"),
+        ({"size": 100}, "SIZE", "128 to 4096"),
+        ({"size": 130}, "SIZE", "multiple of the ratio 4"),
+        ({"out_dir": "old.tif"}, "OUT_FOLDER", "old.tif"),
+    ],
+)
+def test_a_demo_refuses_too(desk, change, code, words):
+    place = str(desk.out / change.get("out_dir", "demo"))
+    error = refused(desk, DemoJob(**{"size": 128, **change, "out_dir": place}))
+    assert error.code == code and words in error.message
 
 
 # ---------------------------------------------------------------------------------- the disk
