@@ -117,17 +117,14 @@ def test_pixels_lie_where_the_geotransforms_say(backend, tmp_path, no_shift, nam
 @pytest.mark.parametrize("method", SOME)
 def test_every_phase_is_as_good(stock, tmp_path, no_shift, method):
     """Common corner, Landsat and the data sets of the literature: ERGAS within 1 %."""
-    seeds = (5,) if method == "tv" else (4, 5)
-    scores = {}
+    scores = []
     for phase in (1.5, 0.0, 2.0):
-        for seed in seeds:
-            words = {"phase": phase, "ground": Ground(seed=seed), "dtype": "float32"}
-            pair = make_pair(make_backend(), tmp_path / "p", (252, 252), **words)
-            scores.setdefault(phase, []).append(ergas(fuse(pair, tmp_path, method)[0], pair.truth))
-    means = [np.mean(each) for each in scores.values()]
-    assert max(means) < 1.01 * min(means)
+        words = {"phase": phase, "ground": Ground(seed=5), "dtype": "float32"}
+        pair = make_pair(make_backend(), tmp_path / "p", (252, 252), **words)
+        scores.append(ergas(fuse(pair, tmp_path, method)[0], pair.truth))
+    assert max(scores) < 1.01 * min(scores)
     if method != "exp":
-        assert scores[2.0][-1] < 0.6 * ergas(fuse(pair, tmp_path, "exp")[0], pair.truth)
+        assert max(scores) < 0.6 * ergas(fuse(pair, tmp_path, "exp")[0], pair.truth)
 
 
 # ------------------------------------------------------------------------------ the shift
@@ -252,8 +249,8 @@ def test_nodata_stays_and_pollutes_nothing(tmp_path, no_shift, dtype, holes, rat
     near = np.ones((small, small), bool)
     near[slice(*ms_hole[:2]), slice(*ms_hole[2:])] = False
     expected &= np.kron(near, np.ones((int(ratio), int(ratio)))).astype(bool)
-    for method in METHODS:
-        if method == "tv" and (dtype, holes) != ("uint16", "both"):
+    for method in METHODS if ratio == 4.0 else SOME:
+        if method == "tv" and dtype == "float32":
             continue
         got, valid = fuse(pair, tmp_path, method)
         assert np.array_equal(valid, expected), method
@@ -311,7 +308,7 @@ def test_what_describes_the_values_is_carried_over(backend, tmp_path, no_shift):
 @pytest.mark.parametrize("bands", [1, 3, 5, 8])
 def test_any_number_of_bands(stock, tmp_path, no_shift, bands):
     pair = stock(bands=bands, size=(96, 96))
-    for method in METHODS:
+    for method in SOME if bands in (1, 5) else METHODS:
         if method != "tv":
             got, valid = fuse(pair, tmp_path, method, dtype="float32")
             assert got.shape == (bands, 96, 96)
@@ -360,7 +357,7 @@ def test_tiles_leave_no_trace(libraries, stock, tmp_path, no_shift, monkeypatch,
 
     whole = pixels(1024, 1)
     assert np.isfinite(whole).mean() > 0.9
-    sizes = ((256, 2),) if method == "tv" else ((512, 2), (256, 1), (64, 2))
+    sizes = ((256, 2),) if method == "tv" else ((512, 2), (256, 1))
     for block, threads in sizes:
         assert np.array_equal(pixels(block, threads), whole, equal_nan=True), block
     left, top, right, bottom = 101, 37, size[0] - 50, size[1] - 19
@@ -370,7 +367,7 @@ def test_tiles_leave_no_trace(libraries, stock, tmp_path, no_shift, monkeypatch,
         scenes.LEFT + right * scenes.PIXEL,
         scenes.TOP - top * scenes.PIXEL,
     )
-    part = pixels(256, 2, bounds=bounds)
+    part = pixels(256 if method == "tv" else 64, 2, bounds=bounds)
     assert np.array_equal(part, whole[:, top:bottom, left:right], equal_nan=True)
     x, _, _, y, _, _ = header(make_backend(), tmp_path / "fused.tif").transform
     assert (x, y) == (bounds[0], bounds[3])
@@ -404,9 +401,9 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     """GDAL's block cache (at most 128 MB) is kept small, so that the engine itself is seen."""
     rng, backend = np.random.default_rng(0), make_backend()
     peaks = []
-    for height in (768, 3072):
-        pan = rng.integers(300, 900, (1, height, 768), "uint16")
-        ms = rng.integers(300, 900, (4, height // 4, 192), "uint16")
+    for height in (1024, 4096):
+        pan = rng.integers(300, 900, (1, height, 512), "uint16")
+        ms = rng.integers(300, 900, (4, height // 4, 128), "uint16")
         scenes.write(backend, tmp_path / "pan.tif", pan, scenes.fine_grid())
         scenes.write(backend, tmp_path / "ms.tif", ms, scenes.coarse_grid(4))
         words = "fuse --pan pan.tif --ms ms.tif --out out.tif --no-overviews --threads 2".split()
