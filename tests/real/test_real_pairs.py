@@ -119,7 +119,7 @@ def test_two_georeferencings_of_one_scene(pair, name):
     assert np.abs(apart - np.rint(apart)).max() < 0.1
 
 
-#: At reduced resolution. Not WV2_rotterdam: its MS is native at 2 m, so its 1 m grid holds no truth.
+#: At reduced resolution. Not WV2_rotterdam: the 1 m grid of its 2 m MS holds no truth.
 REDUCED = (
     "val/GF2_psdata3-fr-train4",
     "val/SPOT6_vegetation",
