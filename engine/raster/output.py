@@ -79,7 +79,8 @@ class Output:
         self._lock: int | None = None
         self._journalled = 0.0
         _check_format(path, format)
-        _check_target(self.path, inputs)
+        rules.check_options(spec.creation_options)
+        _check_target(self.path, inputs, (self._part, self._cog))
         _check_space(self.path, spec, copies=2 if format == "cog" else 1, there=self._part)
 
     def __enter__(self) -> Output:
@@ -252,7 +253,7 @@ def _check_format(path: str, format: str) -> None:
         )
 
 
-def _check_target(path: str, inputs: Sequence[str]) -> None:
+def _check_target(path: str, inputs: Sequence[str], parts: Sequence[str]) -> None:
     """Refuse targets that cannot or must not be written."""
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
@@ -267,6 +268,13 @@ def _check_target(path: str, inputs: Sequence[str]) -> None:
             f"The output '{path}' is one of the inputs.",
             "Choose another name: inputs are never overwritten.",
         )
+    for part in parts:
+        if any(_is_same(part, name) for name in inputs):
+            raise WhetstoneError(
+                "OUT_IS_INPUT",
+                f"'{path}' grows under the name of an input, '{part}'.",
+                "Choose another name: inputs are never overwritten.",
+            )
     if not os.access(folder, os.W_OK):
         raise WhetstoneError(
             "OUT_READONLY",
