@@ -33,7 +33,7 @@ def output_nodata(dtype: np.dtype, ms: RasterInfo, may_be_invalid: bool) -> floa
     """
     declared = next((band.nodata for band in ms.bands if band.nodata is not None), None)
     if declared is not None and holds(dtype, declared):
-        return float(declared)
+        return declared  # as it is: a float cannot tell large 64-bit integers apart
     if not may_be_invalid:
         return None
     if dtype.kind == "f":
