@@ -12,7 +12,7 @@ from .fields import fields
 from .jobs import CheckJob, CheckResult
 from .pair import Pair, open_pair
 from .registration import estimate_shift
-from .tiling import grid, in_order, spread, thread_count
+from .tiling import grid, in_order, scattered, thread_count
 from .types import PartOfProgress
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Looks:
 
 
 def _look(pair: Pair, threads: int, progress: Progress) -> _Looks:
-    windows = spread(grid(pair.scene, WINDOW), MOST_WINDOWS)
+    windows = scattered(grid(pair.scene, WINDOW), MOST_WINDOWS)
     looks = _Looks(pair.bands, _tops(pair))
 
     def images(window: Window) -> tuple[Array, Array | None] | None:

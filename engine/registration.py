@@ -16,11 +16,12 @@ import numpy as np
 
 from .fields import WindowFields
 from .mtf import correlate_separable
-from .tiling import grid, in_order, spread
+from .tiling import grid, in_order, scattered
+from .types import Window
 
 if TYPE_CHECKING:
     from .pair import Pair
-    from .types import Array, Progress, Window
+    from .types import Array, Progress
 
 WINDOW, MOST_WINDOWS = 384, 9
 ITERATIONS = 6
@@ -69,14 +70,25 @@ class Shift:
 
 def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
     """Estimate the shift on at most nine windows spread over the scene."""
-    windows = [w for w in grid(pair.scene, WINDOW) if min(w.width, w.height) >= 16 * pair.ratio]
-    windows = spread(windows or [pair.scene], MOST_WINDOWS)
+    windows = _windows(pair)
     if min(windows[0].width, windows[0].height) < 2 * len(_box(pair.ratio)):
         return Shift(0.0, 0.0, 0.0, 0.0)  # nothing is left of so small a scene without its border
     # periodic fields and roofs can mislead the coarse search: the start that explains more wins
     starts = dict.fromkeys([(0.0, 0.0), _coarse(pair, windows, threads, progress)])
     shifts = [_refine(pair, windows, start, threads, progress) for start in starts]
     return max(shifts, key=lambda shift: shift.confidence)
+
+
+def _windows(pair: Pair) -> list[Window]:
+    """Windows that hold at least 16 MS pixels a side; else one in the middle of the scene."""
+    least = int(np.ceil(16 * pair.ratio))
+    side = max(WINDOW, least)
+    windows = [w for w in grid(pair.scene, side) if min(w.width, w.height) >= least]
+    if windows:
+        return scattered(windows, MOST_WINDOWS)
+    col, row, width, height = pair.scene
+    middle = Window(col + max(width - side, 0) // 2, row + max(height - side, 0) // 2, side, side)
+    return [middle.intersect(pair.scene)]
 
 
 def _refine(

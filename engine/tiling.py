@@ -35,6 +35,26 @@ def spread(items: list[Item], most: int) -> list[Item]:
     return [items[(2 * i + 1) * len(items) // (2 * most)] for i in range(most)]
 
 
+def scattered(windows: list[Window], most: int) -> list[Window]:
+    """At most ``most`` windows, evenly spread over both axes, in raster order; always the same.
+
+    Every n-th window in raster order may lie in one column; every n-th along a Z-curve does not.
+    """
+    ranks = [
+        {edge: rank for rank, edge in enumerate(sorted({w[axis] for w in windows}))}
+        for axis in (0, 1)
+    ]
+
+    def along_z(window: Window) -> int:
+        col, row = ranks[0][window.col], ranks[1][window.row]
+        return sum(
+            (col >> bit & 1) << 2 * bit | (row >> bit & 1) << 2 * bit + 1 for bit in range(20)
+        )
+
+    chosen = spread(sorted(windows, key=along_z), most)
+    return sorted(chosen, key=lambda window: (window.row, window.col))
+
+
 def thread_count(asked: int) -> int:
     """Worker threads to use; 0 asks for one per core this process may use."""
     if asked > 0:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import WhetstoneError
 from ..fields import Fields, SceneFields, fields
-from ..tiling import grid, in_order, spread
+from ..tiling import grid, in_order, scattered
 from ..types import PartOfProgress, Progress
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Scene:
             self._windows = [pair.scene]
             self._whole = fields(pair, pair.scene)
         else:
-            self._windows = spread(grid(pair.scene, WINDOW), SAMPLE)
+            self._windows = scattered(grid(pair.scene, WINDOW), SAMPLE)
 
     def fields(self, window: Window) -> Fields:
         """The fields of a window; the toolbox's scene is computed once only."""

@@ -6,9 +6,12 @@ import os
 
 import numpy as np
 import pytest
-from whetstone.engine import WhetstoneError, run
+from whetstone.engine import WhetstoneError, registration, run
+from whetstone.engine.pair import open_pair
+from whetstone.engine.tiling import grid, scattered
+from whetstone.engine.types import Window
 
-from .scenes import header, make_pair, read
+from .scenes import header, make_pair, read, source
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +44,27 @@ def test_nodata_at_the_end_of_64_bits(backend, tmp_path, dtype):
     assert header(backend, tmp_path / "out.tif").bands[0].nodata == top
     values, valid = read(backend, tmp_path / "out.tif")
     assert not valid[14:18, 14:18].any() and (values[:, ~valid] == top).all()
+
+
+@pytest.mark.parametrize("side", [4608, 8192, 16384, 30000, 32768, 10980])
+def test_sampled_windows_cover_both_axes(side):
+    windows = grid(Window(0, 0, side, side), 512)
+    found = scattered(windows, 64)
+    assert len(found) == 64 and found == sorted(set(found), key=lambda w: (w.row, w.col))
+    for axis in (0, 1):  # every eighth of the scene is looked at
+        assert {8 * w[axis] // side for w in found} == set(range(8))
+
+
+def test_few_windows_are_all_sampled():
+    windows = grid(Window(300, 200, 1000, 900), 512)
+    assert scattered(windows, 64) == windows
+
+
+def test_the_shift_of_a_scene_with_a_huge_ratio_is_sought_in_windows(backend, tmp_path):
+    pair = make_pair(backend, tmp_path, size=(2600, 1300), ratio=32.0, dtype="float32")
+    with open_pair(source(pair.pan), source(pair.ms), sensor="generic") as opened:
+        windows = registration._windows(opened)
+        assert len(windows) > 1 and max(max(w.shape) for w in windows) <= 16 * 32
+        opened.scene = Window(1000, 10, 1500, 40)
+        (window,) = registration._windows(opened)
+        assert window == Window(1494, 10, 512, 40)
