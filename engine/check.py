@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .classical.statistics import Moments
-from .errors import WhetstoneError
+from .classical.statistics import Moments, empty, windows_with_pixels
 from .fields import fields
 from .jobs import CheckJob, CheckResult
 from .pair import Pair, open_pair
@@ -80,7 +79,17 @@ class _Looks:
 
 
 def _look(pair: Pair, threads: int, progress: Progress) -> _Looks:
-    windows = scattered(grid(pair.scene, WINDOW), MOST_WINDOWS)
+    every = grid(pair.scene, WINDOW)
+    looks = _look_at(pair, scattered(every, MOST_WINDOWS), threads, progress)
+    if not looks.moments.count and len(every) > MOST_WINDOWS:
+        known = windows_with_pixels(pair, WINDOW, threads, progress)
+        looks = _look_at(pair, scattered(known, MOST_WINDOWS), threads, progress)
+    if not looks.moments.count:
+        raise empty()
+    return looks
+
+
+def _look_at(pair: Pair, windows: list[Window], threads: int, progress: Progress) -> _Looks:
     looks = _Looks(pair.bands, _tops(pair))
 
     def images(window: Window) -> tuple[Array, Array | None] | None:
@@ -93,12 +102,6 @@ def _look(pair: Pair, threads: int, progress: Progress) -> _Looks:
         if found is not None:
             looks.add(*found)
         progress.update((done + 1) / len(windows), "looking at the pixels")
-    if not looks.moments.count:
-        raise WhetstoneError(
-            "EMPTY",
-            "No valid pixels in the common area of PAN and MS.",
-            "Check their nodata values.",
-        )
     return looks
 
 

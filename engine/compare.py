@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, score
+from .degrade import degrade, made_folder
 from .errors import Cancelled, WhetstoneError
 from .fuse import find_method, fuse
 from .jobs import CompareJob, CompareResult, DegradeJob, FuseJob, RasterSource, result_to_dict
@@ -40,7 +41,11 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
         raise WhetstoneError("USAGE", "No methods to compare.", "Name at least one.")
     for name in methods:
         find_method(name)
-    _make_folder(job.out_dir)
+    with made_folder(job.out_dir):
+        return _compare(job, methods, progress)
+
+
+def _compare(job: CompareJob, methods: tuple[str, ...], progress: Progress) -> CompareResult:
     job, notes = _reduced(job, PartOfProgress(progress, 0.0, 0.05))
     share = 0.9 if job.html else 1.0
     rows: list[dict[str, Any]] = []
@@ -88,17 +93,6 @@ class _Once(PartOfProgress):
             self._all.message(text)
 
 
-def _make_folder(path: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise WhetstoneError(
-            "OUT_FOLDER",
-            f"The folder '{path}' cannot be made: {error.strerror or error}.",
-            "Choose another one.",
-        ) from None
-
-
 def _reduced(job: CompareJob, progress: Progress) -> tuple[CompareJob, list[str]]:
     """The job on the degraded pair with the MS as the reference, when that was asked for."""
     if not job.reduced:
@@ -109,8 +103,6 @@ def _reduced(job: CompareJob, progress: Progress) -> tuple[CompareJob, list[str]
             "The degraded pair brings its own reference, so no other can be given.",
             "Leave out either the reference or --reduced.",
         )
-    from .degrade import degrade
-
     made = degrade(DegradeJob(job.pan, job.ms, job.out_dir, job.sensor, job.protocol), progress)
     pan, ms, truth = (RasterSource.of(path) for path in (made.pan, made.ms, made.gt))
     job = replace(job, pan=pan, ms=ms, reference=truth, sensor=made.sensor)

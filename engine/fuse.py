@@ -72,7 +72,7 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
                 _put(output, window, window, _finish(f, method.apply(f, estimate), plan, tally))
             else:
                 _apply(job, pair, method, estimate, plan, output, threads, tally, part)
-            if not tally.valid:
+            if not tally.valid and not output.rows_done:
                 raise WhetstoneError(
                     "EMPTY",
                     "No valid pixels in the chosen area.",
@@ -96,7 +96,7 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
             shift_confidence=shift.confidence if shift else 0.0,
             coregistered=bool(job.coregister and shift and shift.known),
             clipped=tally.clipped,
-            valid_fraction=tally.valid / tally.seen,
+            valid_fraction=tally.valid / tally.seen if tally.seen else 1.0,
             seconds=time.monotonic() - started,
             notes=(*pair.notes, *notes, *tally.notes(job.method)),
         )
@@ -245,9 +245,9 @@ def _apply(
     todo = [w for w in grid(plan.window, job.block) if w.stop[1] > bottom]
     if output.rows_done:
         progress.message(
-            f"Resuming an interrupted run at row {output.rows_done} of {plan.window.height}."
+            f"Resuming an interrupted run at row {output.rows_done} of {plan.window.height}; "
+            "counts of pixels cover the rest only."
         )
-        tally.add(0, output.rows_done * plan.window.width, output.rows_done * plan.window.width)
 
     def work(window: Window) -> tuple[Array, _Tally]:
         own = _Tally()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union, get_args, get_origin, get_type_hints
 
 from .errors import WhetstoneError
 
@@ -226,7 +226,6 @@ JOBS = {
     "degrade": DegradeJob,
     "demo": DemoJob,
 }
-_SOURCES = ("pan", "ms", "fused", "reference")
 
 
 def job_to_json(job: Job) -> str:
@@ -243,23 +242,49 @@ def job_from_json(text: str) -> Job:
         raise WhetstoneError("JOB_INVALID", f"The job is not valid JSON: {error}.") from None
     if not isinstance(data, dict) or data.pop("whetstone", None) != JOB_VERSION:
         raise WhetstoneError("JOB_VERSION", f"The job is not of version {JOB_VERSION}.")
-    cls = JOBS.get(data.pop("job", ""))
+    verb = data.pop("job", None)
+    cls = JOBS.get(verb) if isinstance(verb, str) else None
     if cls is None:
         raise WhetstoneError("JOB_INVALID", f"The job must be one of {', '.join(JOBS)}.")
-    known = {f.name for f in fields(cls)}
-    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-    if set(data) - known or needed - set(data):
-        odd = sorted(set(data) - known) or sorted(needed - set(data))
-        word = "does not know" if set(data) - known else "lacks"
-        raise WhetstoneError("JOB_INVALID", f"The job {word} {', '.join(odd)}.")
-    return cls(**{key: _revive(key, value) for key, value in data.items()})
+    missing = sorted(
+        f.name
+        for f in fields(cls)
+        if f.default is MISSING and f.default_factory is MISSING and f.name not in data
+    )
+    if missing:
+        raise WhetstoneError("JOB_INVALID", f"The job lacks {', '.join(missing)}.")
+    return _build(cls, data)
 
 
-def _revive(key: str, value: Any) -> Any:
-    """JSON has no tuples and no sources: make them again."""
-    if key in _SOURCES and isinstance(value, dict):
-        return RasterSource(**{name: _revive(name, item) for name, item in value.items()})
-    return tuple(value) if isinstance(value, list) else value
+def _build(cls: Any, data: Dict[str, Any]) -> Any:
+    """A job or a source from its JSON object; values of a wrong type are refused."""
+    hints = get_type_hints(cls)
+    unknown = sorted(set(data) - set(hints))
+    if unknown:
+        raise WhetstoneError("JOB_INVALID", f"The job does not know {', '.join(unknown)}.")
+    return cls(**{key: _revive(key, value, hints[key]) for key, value in data.items()})
+
+
+def _revive(key: str, value: Any, hint: Any) -> Any:
+    """JSON has no tuples and no sources: make them again, and check every type on the way."""
+    options = get_args(hint) if get_origin(hint) is Union else (hint,)
+    for option in options:
+        kind, parts = get_origin(option) or option, get_args(option)
+        if option is type(None) and value is None:
+            return None
+        if kind is RasterSource and isinstance(value, dict) and "paths" in value:
+            return _build(RasterSource, value)
+        if kind is tuple and isinstance(value, list):
+            each = [parts[0]] * len(value) if parts[-1] is Ellipsis else list(parts)
+            if len(each) == len(value):
+                return tuple(_revive(key, item, part) for item, part in zip(value, each))
+        if kind is dict and isinstance(value, dict):
+            return {str(name): _revive(key, item, parts[1]) for name, item in value.items()}
+        if kind is float and type(value) in (int, float):
+            return float(value)
+        if kind in (str, int, bool) and type(value) is kind:
+            return value
+    raise WhetstoneError("JOB_INVALID", f"The job's {key} cannot be {json.dumps(value)[:80]}.")
 
 
 def result_to_dict(result: Any) -> dict[str, Any]:

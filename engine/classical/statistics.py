@@ -1,7 +1,7 @@
 """The estimate act: what a method learns of a scene in streaming passes.
 
 A scene larger than :data:`SAMPLE` windows is learnt from that many, evenly spread; the same ones
-every time. Moments are summed window by window in a fixed order, so an estimate does not depend on
+every time (of those with valid pixels, should that sample have none). Moments are summed window by window in a fixed order, so an estimate does not depend on
 threads, on block sizes or on the part of the scene that is asked for.
 """
 
@@ -90,7 +90,7 @@ class Scene:
     def __init__(self, pair: Pair, threads: int, progress: Progress) -> None:
         self.pair, self._threads, self._progress = pair, threads, progress
         self.sensor, self.bands, self.ratio = pair.sensor, pair.bands, pair.ratio
-        self._passes = 0
+        self._passes, self._resampled = 0, False
         if pair.protocol == "toolbox":
             self._windows = [pair.scene]
             self._whole = fields(pair, pair.scene)
@@ -121,11 +121,8 @@ class Scene:
             if small:
                 on_ms.add(*small)
         if (pan_scale and not on_pan.count) or (ms_scale and not on_ms.count):
-            raise WhetstoneError(
-                "EMPTY",
-                "No valid pixels in the common area of PAN and MS.",
-                "Check the nodata values of both layers.",
-            )
+            self._sample_again()
+            return self.moments(pan_scale, ms_scale)
         return on_pan, on_ms
 
     def haze(self) -> Array:
@@ -143,12 +140,24 @@ class Scene:
             return image[:, valid] if valid is not None else image.reshape(len(image), -1)
 
         values = np.concatenate([v for _, v in self._pass(look)], axis=1).astype(np.float64)
+        if not values.size:
+            self._sample_again()
+            return self.haze()
         factors = _HAZE_FACTORS
         if self.bands == 4:
             roles = self.sensor.roles
             order = roles if set(roles) == set(factors) else tuple(factors)
             return np.array([factors[role] * percentile(v, 1) for role, v in zip(order, values)])
         return values.min(axis=1)
+
+    def _sample_again(self) -> None:
+        """Sample the windows that hold a valid pixel; raises ``EMPTY`` when that is vain."""
+        sampled = len(grid(self.pair.scene, WINDOW)) > len(self._windows)
+        if self._resampled or not sampled or self.pair.protocol == "toolbox":
+            raise empty()
+        self._resampled = True
+        known = windows_with_pixels(self.pair, WINDOW, self._threads, self._progress)
+        self._windows = scattered(known, SAMPLE)
 
     def _pass(self, look: Callable[[Window], Seen]) -> Iterator[tuple[Window, Seen]]:
         """Look at every window, in order."""
@@ -157,6 +166,28 @@ class Scene:
         for done, item in enumerate(in_order(look, self._windows, self._threads, self._progress)):
             yield item
             part.update((done + 1) / len(self._windows), "learning the scene")
+
+
+def windows_with_pixels(pair: Pair, size: int, threads: int, progress: Progress) -> list[Window]:
+    """All windows of the scene that hold a valid pixel; raises ``EMPTY`` when there is none."""
+
+    def look(window: Window) -> bool:
+        valid = fields(pair, window).valid
+        return valid is None or bool(valid.any())
+
+    known = [w for w, good in in_order(look, grid(pair.scene, size), threads, progress) if good]
+    if not known:
+        raise empty()
+    return known
+
+
+def empty() -> WhetstoneError:
+    """The refusal of a pair without a valid pixel."""
+    return WhetstoneError(
+        "EMPTY",
+        "No valid pixels in the common area of PAN and MS.",
+        "Check the nodata values of both layers.",
+    )
 
 
 _HAZE_FACTORS = {"blue": 0.95, "green": 0.45, "red": 0.40, "nir": 0.05}

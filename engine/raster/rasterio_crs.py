@@ -40,7 +40,7 @@ class RasterioCrs:
         with quiet():
             try:
                 name = known.units_factor[0] if known.is_geographic else known.linear_units
-            except CRSError:
+            except (CRSError, ValueError):
                 return ""
         return rules.unit_label(name or "")
 
@@ -51,7 +51,7 @@ def _crs(crs: str) -> CRS:
             if not crs:
                 raise CRSError("empty")
             return CRS.from_user_input(crs)
-        except CRSError:
+        except (CRSError, ValueError):
             raise rules.unknown_crs(crs) from None
 
 
@@ -64,7 +64,7 @@ def _code(crs: CRS) -> str:
     """ "EPSG:n" of a CRS, by its own word or by what it is equal to; "" without one."""
     try:
         found = crs.to_authority(confidence_threshold=70)
-    except CRSError:
+    except (CRSError, ValueError):
         return ""
     return ":".join(found) if found else ""
 
@@ -73,5 +73,5 @@ def _plain(crs: CRS) -> CRS:
     """The CRS without its axes, which only ESRI's WKT leaves out; itself where that has no word."""
     try:
         return CRS.from_wkt(crs.to_wkt(version="WKT1_ESRI"))
-    except CRSError:
+    except (CRSError, ValueError):
         return crs

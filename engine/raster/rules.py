@@ -21,10 +21,18 @@ _WEB_DRIVERS = ("WMS", "WMTS", "TMS", "OGCAPI")
 _WEB_NAMES = re.compile(r"^(wms:|wmts:|<gdal_wms|<gdal_wmts)|\{-?[xyzq]\}|type=xyz", re.IGNORECASE)
 _MISSING = re.compile(r"no such file|does not exist", re.IGNORECASE)
 _FULL = re.compile(r"no space left|disk full|disk quota|free disk space", re.IGNORECASE)
-_LOST_ON_REOPEN = {
-    *("ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "MAX_Z_ERROR", "JPEG_QUALITY", "WEBP_LEVEL"),
-    *("WEBP_LOSSLESS", "JXL_EFFORT", "JXL_DISTANCE", "JXL_LOSSLESS"),
+#: Creation options users may set, with the words each may take (none listed: a number). Codecs that
+#: change values (JPEG, WEBP) are left out: the output is a measurement.
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "COMPRESS": ("NONE", "DEFLATE", "LZW", "ZSTD", "LZMA", "PACKBITS"),
+    "PREDICTOR": ("1", "2", "3", "NO", "YES", "STANDARD", "FLOATING_POINT"),
+    "TILED": ("YES", "NO"),
+    "INTERLEAVE": ("PIXEL", "BAND"),
+    "BIGTIFF": ("YES", "NO", "IF_NEEDED", "IF_SAFER"),
+    **dict.fromkeys(("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE", "NUM_THREADS"), ()),
+    **dict.fromkeys(("LEVEL", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET"), ()),
 }
+_LOST_ON_REOPEN = {"ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET"}
 
 
 def refuse_name(path: str) -> None:
@@ -245,6 +253,28 @@ def unwritable_nodata(nodata: float) -> WhetstoneError:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Refuse creation options that GDAL would ignore, or that change the values.
+
+    Raises:
+        WhetstoneError: ``OUT_OPTION`` naming the option and what there is.
+    """
+    for name, value in options.items():
+        key, word = name.upper(), str(value).upper()
+        if key not in _OPTIONS:
+            raise WhetstoneError(
+                "OUT_OPTION",
+                f"There is no creation option {name} here.",
+                f"Choose from {', '.join(sorted(_OPTIONS))}.",
+            )
+        if _OPTIONS[key] and word not in _OPTIONS[key]:
+            raise WhetstoneError(
+                "OUT_OPTION",
+                f"{key} cannot be {value}.",
+                f"Choose from {', '.join(_OPTIONS[key])}.",
+            )
 
 
 def resumable(spec: OutputSpec) -> bool:

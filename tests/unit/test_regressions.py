@@ -6,7 +6,8 @@ import os
 
 import numpy as np
 import pytest
-from whetstone.engine import WhetstoneError, registration, run
+from whetstone.engine import CheckJob, WhetstoneError, check, registration, run
+from whetstone.engine.classical import METHODS, statistics
 from whetstone.engine.pair import open_pair
 from whetstone.engine.tiling import grid, scattered
 from whetstone.engine.types import Window
@@ -68,3 +69,32 @@ def test_the_shift_of_a_scene_with_a_huge_ratio_is_sought_in_windows(backend, tm
         opened.scene = Window(1000, 10, 1500, 40)
         (window,) = registration._windows(opened)
         assert window == Window(1494, 10, 512, 40)
+
+
+@pytest.mark.parametrize("method", ["gsa", "bt-h", "tv"])
+def test_pixels_that_no_sampled_window_holds_are_found(backend, tmp_path, monkeypatch, method):
+    monkeypatch.setattr(statistics, "WINDOW", 64)
+    monkeypatch.setattr(statistics, "SAMPLE", 4)
+
+    def spoil(pan, ms):
+        kept = pan[:, 5:45, 5:45].copy()
+        pan[:] = 0
+        pan[:, 5:45, 5:45] = kept
+
+    pair = make_pair(backend, tmp_path, (256, 256), spoil=spoil, pan_band={"nodata": 0})
+    result = run(pair.job(tmp_path / "out.tif", method))
+    assert result.valid_fraction == pytest.approx((40 / 256) ** 2)
+    monkeypatch.setattr(check, "WINDOW", 64)
+    monkeypatch.setattr(check, "MOST_WINDOWS", 4)
+    assert run(CheckJob(source(pair.pan), source(pair.ms))).pan_range[0] > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pair_without_pixels_is_refused_by_every_method(backend, tmp_path, method):
+    def spoil(pan, ms):
+        pan[:] = 0
+
+    pair = make_pair(backend, tmp_path, spoil=spoil, pan_band={"nodata": 0})
+    with pytest.raises(WhetstoneError, match="No valid pixels") as caught:
+        run(pair.job(tmp_path / "out.tif", method))
+    assert caught.value.code == "EMPTY"
