@@ -1,8 +1,9 @@
 """The estimate act: what a method learns of a scene in streaming passes.
 
 A scene larger than :data:`SAMPLE` windows is learnt from that many, evenly spread; the same ones
-every time (of those with valid pixels, should that sample have none). Moments are summed window by window in a fixed order, so an estimate does not depend on
-threads, on block sizes or on the part of the scene that is asked for.
+every time (of those that hold valid pixels, should that sample hold none). Moments are summed
+window by window in a fixed order, so an estimate does not depend on threads, on block sizes or on
+the part of the scene that is asked for.
 """
 
 from __future__ import annotations
