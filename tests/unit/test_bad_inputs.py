@@ -156,6 +156,11 @@ def crs_override_different(desk):
     return {"pan": RasterSource((desk.pan,), crs="EPSG:32632")}
 
 
+@case("CRS_INVALID", "'EPSG:nonsense' is not a coordinate reference system")
+def crs_override_half_nonsense(desk):
+    return {"pan": RasterSource((desk.pan,), crs="EPSG:nonsense")}
+
+
 @case("CRS_INVALID", "'nonsense' is not a coordinate reference system")
 def crs_override_nonsense(desk):
     return {"pan": RasterSource((desk.pan,), crs="nonsense")}
@@ -467,6 +472,16 @@ def toolbox_with_coregister(desk):
 # -- the output
 
 
+@case("OUT_OPTION", "COMPRESS cannot be JPEG", "DEFLATE")
+def option_that_changes_values(desk):
+    return {"creation_options": {"COMPRESS": "JPEG"}}
+
+
+@case("OUT_OPTION", "no creation option FOO", "COMPRESS")
+def option_nobody_knows(desk):
+    return {"creation_options": {"FOO": "BAR"}}
+
+
 @case("OUT_FORMAT", "JPEG 2000 cannot be written block by block; choose .tif")
 def output_jp2(desk):
     return {"out": desk.out / "a.jp2"}
@@ -554,13 +569,20 @@ def argv(job):
     words += [] if job.dtype is None else ["--dtype", job.dtype]
     words += [] if job.bounds is None else ["--bounds", *map(str, job.bounds)]
     words += ["--coregister"] if job.coregister else []
+    words += [word for item in job.creation_options.items() for word in ("--co", "=".join(item))]
     words += [] if job.pan.bands is None else ["--pan-band", str(job.pan.bands[0])]
     words += [] if not job.ms.bands else ["--ms-bands", *map(str, job.ms.bands)]
     return words
 
 
 #: What a command line cannot say, or says by the parser's own words.
-API_ONLY = {"crs_override_different", "crs_override_nonsense", "no_files", "no_bands"}
+API_ONLY = {
+    "crs_override_different",
+    "crs_override_nonsense",
+    "crs_override_half_nonsense",
+    "no_files",
+    "no_bands",
+}
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in API_ONLY])
@@ -773,6 +795,13 @@ def test_cancelled(desk, when):
         ({"job": "fuze"}, "JOB_INVALID", "must be one of fuse, assess"),
         ({"colour": 1}, "JOB_INVALID", "does not know colour"),
         ({"out": None, "pan": None}, "JOB_INVALID", "lacks out, pan"),
+        ({"job": ["fuse"]}, "JOB_INVALID", "must be one of fuse, assess"),
+        ({"pan": "pan.tif"}, "JOB_INVALID", "job's pan cannot be"),
+        ({"pan": {"paths": "pan.tif"}}, "JOB_INVALID", "job's paths cannot be"),
+        ({"pan": {"paths": ["pan.tif"], "colour": 1}}, "JOB_INVALID", "does not know colour"),
+        ({"block": "512"}, "JOB_INVALID", 'job\'s block cannot be "512"'),
+        ({"bounds": [1, 2]}, "JOB_INVALID", "job's bounds cannot be"),
+        ({"overviews": "no"}, "JOB_INVALID", "job's overviews cannot be"),
     ],
 )
 def test_broken_jobs(desk, capsys, change, code, words):
