@@ -31,7 +31,7 @@ from .tiling import in_order, thread_count
 from .types import PartOfProgress, Progress, Window
 
 if TYPE_CHECKING:
-    from .jobs import AssessJob
+    from .jobs import AssessJob, CompareJob
     from .raster.model import RasterInfo
     from .raster.source import Source
     from .report.model import Candidate, Verdict
@@ -63,6 +63,7 @@ def assess(job: AssessJob, progress: Progress) -> AssessResult:
     from .report.verdict import judge
 
     started = time.monotonic()
+    check_report(job)
     with ExitStack() as stack:
         pair = stack.enter_context(
             open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol)
@@ -93,6 +94,15 @@ def assess(job: AssessJob, progress: Progress) -> AssessResult:
     progress.update(1.0, "done")
     seconds = time.monotonic() - started
     return AssessResult(found.scores, verdict.text, html, seconds, tuple(notes))
+
+
+def check_report(job: AssessJob | CompareJob) -> None:
+    """Refuse a place for the report where none can be written, before any work."""
+    if job.html:
+        from .report.render import check_target
+
+        sources = (job.pan, job.ms, job.reference, getattr(job, "fused", None))
+        check_target(job.html, [path for one in sources if one for path in one.paths])
 
 
 def _follow_shift(pair: Pair, info: RasterInfo, progress: Progress) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, score
+from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, check_report, score
 from .degrade import degrade, made_folder
 from .errors import Cancelled, WhetstoneError
 from .fuse import find_method, fuse
@@ -42,6 +42,7 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
     for name in methods:
         find_method(name)
     with made_folder(job.out_dir):
+        check_report(job)
         return _compare(job, methods, progress)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from errno import ENOSPC
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 from ..errors import WhetstoneError
 from .charts import bar_chart, histogram_chart, tick
@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 TEMPLATE = "report.html.j2"
 
 
-def write_report(path: str, report: Report, encode_png: Encode | None = None) -> str:
-    """Write the report as HTML; it appears under its name only when complete."""
+def check_target(path: str, inputs: Iterable[str] = ()) -> None:
+    """Refuse a place where no report can be written, or one of the inputs: before the work."""
     target = Path(path)
+    if any(os.path.exists(name) and target.exists() and target.samefile(name) for name in inputs):
+        raise WhetstoneError(
+            "OUT_IS_INPUT",
+            f"The report “{path}” is one of the inputs.",
+            "Choose another name: inputs are never overwritten.",
+        )
     if target.is_dir():
         raise WhetstoneError(
             "OUT_FOLDER", f"“{path}” is a folder.", "Give the report a file name ending in .html."
@@ -36,6 +42,12 @@ def write_report(path: str, report: Report, encode_png: Encode | None = None) ->
             f"The folder “{target.parent}” for the report does not exist.",
             "Create it, or choose another place.",
         )
+
+
+def write_report(path: str, report: Report, encode_png: Encode | None = None) -> str:
+    """Write the report as HTML; it appears under its name only when complete."""
+    check_target(path)
+    target = Path(path)
     text = render_report(report, encode_png)
     part = target.with_name(target.name + ".part")
     try:

@@ -6,7 +6,15 @@ import os
 
 import numpy as np
 import pytest
-from whetstone.engine import CheckJob, WhetstoneError, check, registration, run
+from whetstone.engine import (
+    AssessJob,
+    CheckJob,
+    CompareJob,
+    WhetstoneError,
+    check,
+    registration,
+    run,
+)
 from whetstone.engine.classical import METHODS, statistics
 from whetstone.engine.pair import open_pair
 from whetstone.engine.tiling import grid, scattered
@@ -98,3 +106,18 @@ def test_a_pair_without_pixels_is_refused_by_every_method(backend, tmp_path, met
     with pytest.raises(WhetstoneError, match="No valid pixels") as caught:
         run(pair.job(tmp_path / "out.tif", method))
     assert caught.value.code == "EMPTY"
+
+
+def test_a_place_for_the_report_is_checked_before_the_work(backend, tmp_path):
+    pair = make_pair(backend, tmp_path)
+    pan, ms = source(pair.pan), source(pair.ms)
+    for html, code in ((str(tmp_path / "no" / "r.html"), "OUT_FOLDER"), (pair.pan, "OUT_IS_INPUT")):
+        with pytest.raises(WhetstoneError) as caught:
+            run(CompareJob(pan, ms, ("exp",), str(tmp_path / "out"), html=html))
+        assert caught.value.code == code
+        assert not (tmp_path / "out").exists()
+        with pytest.raises(WhetstoneError) as caught:
+            run(AssessJob(pan, pan, ms, html=html))
+        assert caught.value.code == code
+    run(CompareJob(pan, ms, ("exp",), str(tmp_path / "out"), html=str(tmp_path / "out" / "r.html")))
+    assert (tmp_path / "out" / "r.html").exists()
