@@ -12,6 +12,7 @@ from osgeo import gdal
 _CACHE = 128 << 20  # bytes
 _lock = threading.Lock()
 _borrowed: list[int] = []  # the cache's own size, once per act that made it small
+_silenced: list[bool] = []  # whether GDAL raises exceptions, once per act that wants none
 
 
 @contextmanager
@@ -36,7 +37,6 @@ class Quiet:
         self.failures: list[str] = []
         self._options = dict(options, **({} if side_files else {"GDAL_PAM_ENABLED": "NO"}))
         self._before: dict[str, str | None] = {}
-        self._raising = False
         self._manager: Any = None
 
     @property
@@ -49,9 +49,11 @@ class Quiet:
             self._manager = gdal.ExceptionMgr(useExceptions=False)
             self._manager.__enter__()
         else:
-            self._raising = bool(gdal.GetUseExceptions())
-            if self._raising:
-                gdal.DontUseExceptions()
+            # Before 3.7 the switch is one for all threads: the last act puts it back.
+            with _lock:
+                _silenced.append(_silenced[0] if _silenced else bool(gdal.GetUseExceptions()))
+                if gdal.GetUseExceptions():
+                    gdal.DontUseExceptions()
         for key, value in self._options.items():
             self._before[key] = gdal.GetThreadLocalConfigOption(key, None)
             gdal.SetThreadLocalConfigOption(key, value)
@@ -70,8 +72,11 @@ class Quiet:
             gdal.SetThreadLocalConfigOption(key, value)
         if self._manager is not None:
             self._manager.__exit__(kind, error, trace)
-        elif self._raising:
-            gdal.UseExceptions()
+        else:
+            with _lock:
+                raising = _silenced.pop()
+                if raising and not _silenced:
+                    gdal.UseExceptions()
 
     def _hear(self, level: int, _number: int, text: str) -> None:
         if level >= gdal.CE_Failure:
