@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Coordinate = TypeVar("Coordinate", float, np.ndarray)
 
 MIN_RATIO = 1.5
-#: Invalid pixels are filled this far from valid ones: beyond the reach of any filter that matters.
+#: Steps of filling invalid MS pixels, and PAN pixels at ratios up to 10 (see ``_pan_steps``).
 PAN_FILL_STEPS, MS_FILL_STEPS = 5, 3
 #: Axes whose pixel size ratios differ by more are a stretched grid, not a measuring error.
 MAX_ANISOTROPY = 0.02
@@ -98,6 +98,11 @@ class Pair:
         return (self.geometry.ratio[0] + self.geometry.ratio[1]) / 2
 
     @property
+    def _pan_steps(self) -> int:
+        """Steps that fill the PAN beyond the reach of its low-passes: more at large ratios."""
+        return max(PAN_FILL_STEPS, int(np.ceil(np.log2(3 * self.ratio))))
+
+    @property
     def bands(self) -> int:
         """Number of MS bands."""
         return len(self.ms.info.bands)
@@ -110,7 +115,7 @@ class Pair:
 
     def read_pan(self, window: Window) -> tuple[Array, Array | None]:
         """PAN values (h, w) and their validity; mirrored beyond the raster, nodata filled."""
-        values, valid = self._read(self.pan, window, PAN_FILL_STEPS)
+        values, valid = self._read(self.pan, window, self._pan_steps)
         return values[0], valid
 
     def read_ms(self, window: Window) -> tuple[Array, Array | None]:
