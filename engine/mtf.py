@@ -81,9 +81,14 @@ def product_kernel(gain: float, ratio: float, *, generic: bool = False) -> Array
     size = filter_size(ratio)
     kernel = generic_lowpass(ratio, size) if generic else gaussian_mtf(gain, ratio, size)
     profile = separate(kernel, 1e-4)[0][1]
-    half = int(np.flatnonzero(np.abs(profile) > 1e-7 * profile.max())[0])
-    profile = profile[half : len(profile) - half]
-    return profile / profile.sum()
+    return _trimmed(profile, 1e-7)
+
+
+def _trimmed(kernel: Array, least: float) -> Array:
+    """A symmetric 1-D kernel without the outer taps below ``least`` of its peak, of sum 1."""
+    half = int(np.flatnonzero(np.abs(kernel) > least * kernel.max())[0])
+    kernel = kernel[half : len(kernel) - half]
+    return kernel / kernel.sum()
 
 
 def correlate_axis(x: Array, kernel: Array, axis: int) -> Array:
@@ -129,7 +134,7 @@ def spline_kernel(ratio: float) -> Array:
     kernel = np.ones(1)
     for _ in range(max(1, round(ratio**2 / 4))):
         kernel = np.convolve(kernel, SPLINE)
-    return kernel
+    return _trimmed(kernel, 1e-20)
 
 
 def spline_lowpass(x: Array, ratio: float) -> Array:
