@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -53,23 +53,42 @@ def check(job: CheckJob, progress: Progress) -> CheckResult:
         )
 
 
+class _Seen(NamedTuple):
+    """PAN (h, w), and at MS scale the low-passed PAN and the MS (B, h, w), with their validity."""
+
+    pan: Array
+    valid: Array | None
+    low: Array
+    ms: Array
+    ms_valid: Array | None
+
+
 class _Looks:
-    """Ranges, saturation and correlations over the windows looked at."""
+    """Ranges, saturation and correlations over the windows looked at; the PAN is channel 0."""
 
     def __init__(self, bands: int, tops: list[float]) -> None:
         self.ranges = [(np.inf, -np.inf)] * (bands + 1)
-        self.saturated, self.tops = np.zeros(bands + 1), tops
+        self.saturated, self.counts = np.zeros(bands + 1), np.zeros(bands + 1)
+        self.tops = tops
         self.moments = Moments()
 
-    def add(self, images: Array, valid: Array | None) -> None:
-        """Add PAN and MS of one window, (B + 1, h, w) at MS scale."""
-        flat = images[:, valid] if valid is not None else images.reshape(len(images), -1)
-        if not flat.size:
-            return
-        self.moments.add({"pan": images[:1], "ms": images[1:]}, valid)
-        for i, (values, (low, high)) in enumerate(zip(flat, self.ranges)):
-            self.ranges[i] = min(low, float(values.min())), max(high, float(values.max()))
-            self.saturated[i] += np.count_nonzero(values >= self.tops[i])
+    def add(self, seen: _Seen) -> None:
+        """Add one window."""
+        self.moments.add({"pan": seen.low[None], "ms": seen.ms}, seen.ms_valid)
+        for i, image in enumerate([seen.pan, *seen.ms]):
+            valid = seen.ms_valid if i else seen.valid
+            values = image if valid is None else image[valid]
+            if values.size:
+                low, high = self.ranges[i]
+                self.ranges[i] = min(low, float(values.min())), max(high, float(values.max()))
+                self.saturated[i] += np.count_nonzero(values >= self.tops[i])
+                self.counts[i] += values.size
+
+    def share_saturated(self, channel: int) -> float:
+        """Share of pixels at the top of the range; 0 where values beyond it show another depth."""
+        if self.ranges[channel][1] > self.tops[channel] or not self.counts[channel]:
+            return 0.0
+        return float(self.saturated[channel] / self.counts[channel])
 
     def correlation(self) -> Array:
         """Correlation of every band with the PAN, (B,)."""
@@ -92,15 +111,15 @@ def _look(pair: Pair, threads: int, progress: Progress) -> _Looks:
 def _look_at(pair: Pair, windows: list[Window], threads: int, progress: Progress) -> _Looks:
     looks = _Looks(pair.bands, _tops(pair))
 
-    def images(window: Window) -> tuple[Array, Array | None] | None:
+    def images(window: Window) -> _Seen | None:
         f = fields(pair, window)
         if f.ms_window.empty:
             return None
-        return np.concatenate([f.pan_mtf_ms[None], f.ms]), f.ms_valid
+        return _Seen(f.pan, f.valid, f.pan_mtf_ms, f.ms, f.ms_valid)
 
     for done, (_, found) in enumerate(in_order(images, windows, threads, progress)):
         if found is not None:
-            looks.add(*found)
+            looks.add(found)
         progress.update((done + 1) / len(windows), "looking at the pixels")
     return looks
 
@@ -120,12 +139,12 @@ def _tops(pair: Pair) -> list[float]:
 def _radiometry_notes(pair: Pair, looks: _Looks) -> list[str]:
     notes = []
     names = ["PAN", *(band.name or f"band {i}" for i, band in enumerate(pair.ms.info.bands, 1))]
-    for name, (low, high), count in zip(names, looks.ranges, looks.saturated):
+    for channel, (name, (low, high)) in enumerate(zip(names, looks.ranges)):
+        share = looks.share_saturated(channel)
         if low == high:
             notes.append(f"{name} is constant ({low:g}).")
-        elif count > SATURATED_SHARE * looks.moments.count and high > 0:
-            share = 100 * count / looks.moments.count
-            notes.append(f"{name}: {share:.1f} % of the pixels are saturated.")
+        elif share > SATURATED_SHARE and high > 0:
+            notes.append(f"{name}: {100 * share:.1f} % of the pixels are saturated.")
     highest = max(high for _, high in looks.ranges[1:])
     if np.dtype(pair.ms.info.bands[0].dtype).kind == "f" and highest <= 2:
         notes.append("Values look like reflectance 0-1; they are used as they are.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -16,11 +18,13 @@ from whetstone.engine import (
     run,
 )
 from whetstone.engine.classical import METHODS, statistics
+from whetstone.engine.fields import WindowFields
+from whetstone.engine.mtf import spline_kernel
 from whetstone.engine.pair import open_pair
 from whetstone.engine.tiling import grid, scattered
 from whetstone.engine.types import Window
 
-from .scenes import header, make_pair, read, source
+from .scenes import Ground, header, make_pair, read, source
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +125,76 @@ def test_a_place_for_the_report_is_checked_before_the_work(backend, tmp_path):
         assert caught.value.code == code
     run(CompareJob(pan, ms, ("exp",), str(tmp_path / "out"), html=str(tmp_path / "out" / "r.html")))
     assert (tmp_path / "out" / "r.html").exists()
+
+
+@pytest.mark.parametrize("ratio", [8, 32, 60])
+def test_the_a_trous_filter_stays_short(ratio):
+    kernel = spline_kernel(ratio)
+    assert len(kernel) <= 10 * ratio and kernel.sum() == pytest.approx(1)
+    offset = np.arange(len(kernel)) - len(kernel) // 2
+    assert (kernel * offset**2).sum() == pytest.approx(ratio**2 / 4, rel=0.01)
+
+
+def test_check_tells_the_range_of_the_pan_itself(backend, tmp_path):
+    def spoil(pan, ms):
+        pan[0, 40, 40] = 60000
+
+    pair = make_pair(backend, tmp_path, spoil=spoil)
+    assert run(CheckJob(source(pair.pan), source(pair.ms), "generic")).pan_range[1] == 60000
+
+
+@pytest.mark.parametrize(("level", "saturated"), [(4000.0, False), (2047.0, True)])
+def test_values_beyond_the_bit_depth_are_not_saturated(backend, tmp_path, level, saturated):
+    """Reflectance times 10000 of an 11-bit sensor is no picture of burnt-out pixels."""
+
+    def spoil(pan, ms):
+        if saturated:
+            np.minimum(ms, 2047, out=ms)
+
+    pair = make_pair(backend, tmp_path, ground=Ground(4, level=level), spoil=spoil)
+    notes = run(CheckJob(source(pair.pan), source(pair.ms), "wv3")).notes
+    assert any("band 3" in note and "saturated" in note for note in notes) == saturated
+
+
+@pytest.mark.parametrize("ratio", [4.0, 32.0])
+def test_missing_pixels_far_from_the_rest_do_not_darken_it(backend, tmp_path, ratio):
+    """The low-passes reach farther at large ratios, and so must the filling."""
+    side, flat = int(32 * ratio), Ground(4, contrast=0.0)
+
+    def spoil(pan, ms):
+        pan[:, :, : side // 2] = np.nan
+
+    pair = make_pair(
+        backend, tmp_path, (side, side), ratio, ground=flat, dtype="float32", spoil=spoil
+    )
+    with open_pair(source(pair.pan), source(pair.ms), sensor="generic") as opened:
+        seen = WindowFields(opened, Window(side // 2, side // 4, 32, 32)).pan_glp
+    assert np.ptp(seen) < 0.01 * seen.mean()
+
+
+def test_gdal_raises_nothing_while_another_thread_has_it_quiet():
+    gdal = pytest.importorskip("osgeo.gdal")
+    quiet = importlib.import_module("whetstone.engine.raster.gdal_quiet").Quiet
+    before = gdal.GetUseExceptions()
+    gdal.UseExceptions()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with quiet():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other)
+    try:
+        thread.start()
+        inside.wait()
+        with quiet():
+            leave.set()
+            thread.join()
+            assert gdal.OpenEx("/not/there.tif") is None
+        assert gdal.GetUseExceptions()
+    finally:
+        leave.set()
+        thread.join()
+        if not before:
+            gdal.DontUseExceptions()
