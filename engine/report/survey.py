@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, log, pi, sqrt
-from typing import TYPE_CHECKING, Iterator, Mapping, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Mapping, Protocol, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import Cancelled
+from ..tiling import grid, scattered
 from ..types import Progress, Window
 
 if TYPE_CHECKING:
@@ -126,20 +127,12 @@ class Levels:
     bins: tuple[Bins, ...]
 
 
-def tiles(width: int, height: int, side: int) -> Iterator[Window]:
-    """Windows that cover a raster once, row by row."""
-    for row in range(0, height, side):
-        for col in range(0, width, side):
-            yield Window(col, row, min(side, width - col), min(side, height - row))
-
-
 def sample_levels(source: Source, windows: int = 64, per_window: int = 4096) -> Levels:
     """Look at up to ``windows`` evenly spread windows of a raster."""
     info = source.info
-    places = list(tiles(info.width, info.height, 256))
-    picked = places[:: max(1, ceil(len(places) / windows))]
+    places = grid(Window(0, 0, info.width, info.height), 256)
     parts = []
-    for window in picked:
+    for window in scattered(places, windows):
         values, valid = source.read(window)
         flat = np.asarray(values).reshape(len(info.bands), -1).astype(np.float64)
         flat = flat if valid is None else flat[:, valid.ravel()]
@@ -257,7 +250,7 @@ class Survey:
     def run(self, progress: Progress) -> None:
         """Read everything once."""
         side = self.cell * max(1, TILE // self.cell)
-        places = list(tiles(self.base.width, self.base.height, side))
+        places = grid(Window(0, 0, self.base.width, self.base.height), side)
         for number, tile in enumerate(places):
             self._look_at(tile, progress)
             progress.update((number + 1) / len(places))
