@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from . import __version__
 from .errors import WhetstoneError
-from .jobs import AssessJob, CheckJob, CompareJob, DegradeJob, DemoJob, FuseJob, RasterSource
+from .jobs import (
+    OUTPUT_DTYPES,
+    AssessJob,
+    CheckJob,
+    CompareJob,
+    DegradeJob,
+    DemoJob,
+    FuseJob,
+    RasterSource,
+)
 
 if TYPE_CHECKING:
     from .jobs import Job
-
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 class WrongCall(WhetstoneError):
@@ -70,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("XMIN", "YMIN", "XMAX", "YMAX"),
         help="fuse this part only, in the CRS of the PAN image",
     )
-    sub.add_argument("--dtype", choices=DTYPES, help="type of the output (default: that of the MS)")
+    sub.add_argument(
+        "--dtype", choices=OUTPUT_DTYPES, help="type of the output (default: that of the MS)"
+    )
     sub.add_argument("--format", choices=("gtiff", "cog"), default="gtiff", help="default: gtiff")
     sub.add_argument(
         "--co",

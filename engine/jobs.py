@@ -13,6 +13,8 @@ from typing import Any, Dict, Optional, Tuple, Union, get_args, get_origin, get_
 from .errors import WhetstoneError
 
 JOB_VERSION = 1
+#: What a fused image may be asked to be written as.
+OUTPUT_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 @dataclass(frozen=True)

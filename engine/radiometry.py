@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import WhetstoneError
+from .jobs import OUTPUT_DTYPES
 
 if TYPE_CHECKING:
     from .raster.model import RasterInfo
     from .types import Array
-
-OUTPUT_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 def output_dtype(asked: str | None, ms: RasterInfo, protocol: str) -> np.dtype:
