@@ -52,6 +52,7 @@ def degrade(job: DegradeJob, progress: Progress) -> DegradeResult:
         make = _toolbox if job.protocol == "toolbox" else _product
         with made_folder(job.out_dir), writer:
             make(pair, ratio, area, writer)
+            writer.complete()
         notes = pair.notes
     progress.update(1.0, "done")
     return DegradeResult(
@@ -154,6 +155,11 @@ class _Writer(contextlib.ExitStack):
             raise Cancelled()
         output, dtype, nodata = self._outputs[name]
         output.write(window, to_output(values, valid, dtype, nodata))
+
+    def complete(self) -> None:
+        """Do all that may fail for want of space, before the first output appears."""
+        for output, _, _ in self._outputs.values():
+            output.complete()
 
     def done(self, fraction: float) -> None:
         """Tell how far it is."""

@@ -89,6 +89,7 @@ def demo(job: DemoJob, progress: Progress) -> DemoResult:
             output = stack.enter_context(Output(paths[name], spec, backend, fingerprint=""))
             values = np.clip(np.rint(image), 1, 2047).astype(np.uint16)
             output.write(Window(0, 0, image.shape[2], image.shape[1]), values)
+            output.complete()
     progress.update(1.0, "done")
     return DemoResult(paths["pan"], paths["ms"], paths["gt"])
 

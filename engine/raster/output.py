@@ -145,8 +145,8 @@ class Output:
             raise ValueError("the output is not open")
         return self._writer
 
-    def _finish(self) -> None:
-        """Close, add overviews or convert, and put the file under its name."""
+    def complete(self) -> None:
+        """Close, add overviews or convert: only a rename is left, so that files appear together."""
         writer, self._writer = self._open_writer(), None
         writer.close()
         wide = max(self._spec.width, self._spec.height) > _OVERVIEWS_FROM
@@ -157,6 +157,11 @@ class Output:
         elif self._overviews and wide:
             factors = rules.overview_factors(self._spec.width, self._spec.height)
             self._backend.add_overviews(self._part, factors)
+
+    def _finish(self) -> None:
+        """Put the complete file under its name."""
+        if self._writer is not None:
+            self.complete()
         try:
             os.replace(self._cog if self._format == "cog" else self._part, self.path)
         except OSError as error:

@@ -12,6 +12,7 @@ from whetstone.engine import (
     AssessJob,
     CheckJob,
     CompareJob,
+    DegradeJob,
     WhetstoneError,
     check,
     registration,
@@ -21,6 +22,7 @@ from whetstone.engine.classical import METHODS, statistics
 from whetstone.engine.fields import WindowFields
 from whetstone.engine.mtf import spline_kernel
 from whetstone.engine.pair import open_pair
+from whetstone.engine.raster.output import Output
 from whetstone.engine.tiling import grid, scattered
 from whetstone.engine.types import Window
 
@@ -198,3 +200,18 @@ def test_gdal_raises_nothing_while_another_thread_has_it_quiet():
         thread.join()
         if not before:
             gdal.DontUseExceptions()
+
+
+def test_a_degraded_pair_appears_as_a_whole_or_not_at_all(backend, tmp_path, monkeypatch):
+    pair = make_pair(backend, tmp_path)
+    real = Output.complete
+
+    def full_at_the_truth(self):
+        if self.path.endswith("gt.tif"):
+            raise WhetstoneError("DISK_FULL", "The disk is full.")
+        real(self)
+
+    monkeypatch.setattr(Output, "complete", full_at_the_truth)
+    with pytest.raises(WhetstoneError, match="full"):
+        run(DegradeJob(source(pair.pan), source(pair.ms), str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
