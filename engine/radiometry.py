@@ -43,7 +43,7 @@ def output_nodata(dtype: np.dtype, ms: RasterInfo, may_be_invalid: bool) -> floa
 def holds(dtype: np.dtype, value: float) -> bool:
     """Whether a type can hold a value exactly."""
     if dtype.kind == "f":
-        return not np.isfinite(value) or abs(value) <= np.finfo(dtype).max
+        return not np.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
     limits = np.iinfo(dtype)
     return bool(np.isfinite(value) and value == round(value) and limits.min <= value <= limits.max)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Sequence
 
 import numpy as np
 
@@ -50,8 +50,8 @@ def place(pair: Pair, source: Source, name: str) -> Window:
             f"{name} is {labels[0]}, the PAN is {labels[1]}.",
             "Choose the image that was fused from this PAN.",
         )
-    col = _start(info, pan, 0, name)
-    row = _start(info, pan, 1, name)
+    col = _start(info.transform[:2], pan.transform[:2], info.width, f"{name} (in x)")
+    row = _start(info.transform[3::2], pan.transform[3::2], info.height, f"{name} (in y)")
     window = Window(col, row, info.width, info.height)
     if window.intersect(Window(0, 0, pan.width, pan.height)).empty:
         raise WhetstoneError(
@@ -71,23 +71,17 @@ def _check_bands(pair: Pair, info: RasterInfo, name: str) -> None:
         )
 
 
-def _start(info: RasterInfo, pan: RasterInfo, axis: int, name: str) -> int:
-    """PAN index of the first pixel along an axis (0 = x, 1 = y)."""
-    origin, step = (0, 1) if axis == 0 else (3, 5)
-    here, there = info.transform, pan.transform
-    assert here is not None and there is not None
-    size = info.width if axis == 0 else info.height
-    start = (here[origin] - there[origin]) / there[step]
-    stop = start + size * here[step] / there[step]
+def _start(here: Sequence[float], there: Sequence[float], size: int, name: str) -> int:
+    """PAN index of the first of ``size`` pixels, from (origin, step) of both grids on one axis."""
+    start = (here[0] - there[0]) / there[1]
+    stop = start + size * here[1] / there[1]
     if abs(stop - start - size) > SAME_GRID:
         raise _refusal(
-            f"{name} has pixels of {abs(here[step]):.10g} in {'xy'[axis]}, the PAN of "
-            f"{abs(there[step]):.10g}."
+            f"{name} has pixels of {abs(here[1]):.10g}, the PAN of {abs(there[1]):.10g}."
         )
     if max(abs(start - round(start)), abs(stop - round(stop))) > SAME_GRID:
         raise _refusal(
-            f"{name} lies {start - round(start):+.4f} PAN pixels beside the grid of the PAN in "
-            f"{'xy'[axis]}."
+            f"{name} lies {start - round(start):+.4f} PAN pixels beside the grid of the PAN."
         )
     return round(start)
 
@@ -205,15 +199,14 @@ class FusedImage:
 
     def _by_gain(self, filtered: Callable[[Array, Array], Array]) -> Array:
         """Bands filtered group by group: ``filtered(band indices, kernel)`` for every MTF gain."""
-        gains, out = np.array(self._pair.sensor.ms_gains), None
+        gains = np.array(self._pair.sensor.ms_gains)
+        bands: list[Array] = [gains] * len(gains)  # every place is filled below
         for gain in dict.fromkeys(self._pair.sensor.ms_gains):
             index = np.flatnonzero(gains == gain)
             group = filtered(index, product_kernel(gain, self._pair.ratio))
-            if out is None:
-                out = np.empty((len(gains), *group.shape[1:]))
-            out[index] = group
-        assert out is not None
-        return out
+            for place, image in zip(index, group):
+                bands[place] = image
+        return np.stack(bands)
 
     def _toolbox_low(self, window: Window) -> Array:
         """The whole image through the unnormalised 41-tap filters, border repeated; kept."""

@@ -247,7 +247,7 @@ def test_images_that_do_not_fit_are_refused(folder):
         return AssessJob(fused, **files, reference=reference)
 
     refused(job(folder.write("a", truth[:3])), "BANDS_DIFFERENT", "3 band", "MS has 4")
-    refused(job(folder.write("b", truth, pixel=2.0)), "GRID_DIFFERENT", "pixels of 2 in x")
+    refused(job(folder.write("b", truth, pixel=2.0)), "GRID_DIFFERENT", "(in x) has pixels of 2,")
     beside = folder.write("c", truth, corner=(1000.25, 2000.0))
     refused(job(beside), "GRID_DIFFERENT", "+0.2500 PAN pixels")
     refused(job(good, beside), "GRID_DIFFERENT", "The reference")
