@@ -51,4 +51,11 @@ def run(job: Job, progress: Progress | None = None) -> Any:
 
     module = type(job).__name__[: -len("Job")].lower()
     act = getattr(import_module(f"{__name__}.{module}"), module)
-    return act(job, progress or Progress())
+    try:
+        return act(job, progress or Progress())
+    except MemoryError:
+        raise WhetstoneError(
+            "OOM_RAM",
+            "There is not enough memory for this job.",
+            "Close other programs, or fuse with the product protocol and smaller blocks.",
+        ) from None

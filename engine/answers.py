@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from math import isinf
 from typing import Any, Callable, Sequence
 
 from .jobs import (
@@ -14,26 +15,12 @@ from .jobs import (
     DemoResult,
     FuseResult,
 )
+from .report import figures
 
 #: Figure -> (unit, its ideal value), in the order of printing.
 FIGURES = {
-    "sam": ("deg", "0"),
-    "ergas": ("", "0"),
-    "q2n": ("", "1"),
-    "scc": ("", "1"),
-    "psnr": ("dB", "high"),
-    "ssim": ("", "1"),
-    "rmse": ("DN", "0"),
-    "cc": ("", "1"),
-    "d_lambda": ("", "0"),
-    "d_s": ("", "0"),
-    "qnr": ("", "1"),
-    "d_lambda_k": ("", "0"),
-    "hqnr": ("", "1"),
-    "d_rho": ("", "0"),
-    "r_sam": ("deg", "0"),
-    "r_ergas": ("", "0"),
-    "r_q2n": ("", "1"),
+    key: ("deg" if f.unit == "°" else f.unit, "high" if isinf(f.ideal) else f"{f.ideal:g}")
+    for key, f in figures.FIGURES.items()
 }
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, check_report, score
+from .classical import find_method
 from .degrade import degrade, made_folder
 from .errors import Cancelled, WhetstoneError
-from .fuse import find_method, fuse
+from .fuse import fuse
 from .jobs import CompareJob, CompareResult, DegradeJob, FuseJob, RasterSource, result_to_dict
 from .metrics.fused import FusedImage, place
 from .pair import Pair, open_pair

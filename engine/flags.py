@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from . import __version__
@@ -310,15 +309,12 @@ def _method_names(text: str) -> tuple[str, ...]:
 
 
 def _method_name(text: str) -> str:
-    names = list(known_methods())
-    name = text.strip().lower().replace("_", "-")
-    if name in names:
-        return name
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    raise WrongCall(
-        "METHOD_UNKNOWN", f"There is no method '{text}'.", f"{hint}All: {', '.join(names)}."
-    )
+    from .classical import find_method
+
+    try:
+        return find_method(text).name
+    except WhetstoneError as error:
+        raise WrongCall(error.code, error.message, error.hint) from None
 
 
 def _bounds(values: Sequence[float] | None) -> tuple[float, float, float, float] | None:

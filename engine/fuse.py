@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__
-from .classical import METHODS, Scene
+from .classical import Scene, find_method
 from .errors import WhetstoneError
 from .fields import Fields, fields
 from .jobs import FuseJob, FuseResult, job_to_json
@@ -100,19 +99,6 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
             seconds=time.monotonic() - started,
             notes=(*pair.notes, *notes, *tally.notes(job.method)),
         )
-
-
-def find_method(name: str) -> Method:
-    """The classical method called ``name``; refused with a suggestion when there is none."""
-    if name in METHODS:
-        return METHODS[name]
-    close = difflib.get_close_matches(name.lower(), list(METHODS), 1)
-    hint = f"Did you mean {close[0]}? " if close else ""
-    raise WhetstoneError(
-        "METHOD_UNKNOWN",
-        f"There is no method called {name!r}.",
-        f"{hint}Choose {', '.join(METHODS)}.",
-    )
 
 
 def _check(job: FuseJob) -> None:

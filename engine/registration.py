@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .fields import WindowFields
-from .mtf import correlate_separable
 from .tiling import grid, in_order, scattered
 from .types import Window
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from .pair import Pair
     from .types import Array, Progress
 
-WINDOW, MOST_WINDOWS = 384, 9
+WINDOW, MOST_WINDOWS = 256, 9
 ITERATIONS = 6
 #: A mix of bands that explains less of the PAN's detail than this says nothing about a shift.
 MIN_CONFIDENCE = 0.3
@@ -71,7 +70,7 @@ class Shift:
 def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
     """Estimate the shift on at most nine windows spread over the scene."""
     windows = _windows(pair)
-    if min(windows[0].width, windows[0].height) < 2 * len(_box(pair.ratio)):
+    if min(windows[0].width, windows[0].height) < 2 * _box(pair.ratio):
         return Shift(0.0, 0.0, 0.0, 0.0)  # nothing is left of so small a scene without its border
     # periodic fields and roofs can mislead the coarse search: the start that explains more wins
     starts = dict.fromkeys([(0.0, 0.0), _coarse(pair, windows, threads, progress)])
@@ -108,7 +107,7 @@ def _refine(
         dx, dy = dx + step[0], dy + step[1]
         if not (abs(dx) <= limit and abs(dy) <= limit):
             return nothing
-        if np.hypot(*step) < 0.005:
+        if np.hypot(*step) < 0.02:  # what is left is of the second order of that
             break
     own = np.array([look.step() for look in looks if look.share() >= MIN_CONFIDENCE])
     scatter = float(np.sqrt(own.var(axis=0).sum())) if len(own) > 1 else 0.0
@@ -165,26 +164,34 @@ def _look(pair: Pair, window: Window) -> _Look | None:
     return _Look(rows @ rows.T)
 
 
-def _box(ratio: float) -> Array:
-    size = 2 * round(2 * ratio) + 1
-    return np.full(size, 1 / size)
+def _box(ratio: float) -> int:
+    """Side of the window, about four MS pixels, whose mean is taken away; odd."""
+    return 2 * round(2 * ratio) + 1
+
+
+def _local_mean(image: Array, size: int) -> Array:
+    """Mean over ``size`` x ``size`` windows of (..., h, w), valid part, by running sums."""
+    for axis in (-1, -2):
+        sums = np.cumsum(np.insert(image, 0, 0, axis=axis), axis=axis)
+        count = sums.shape[axis] - size
+        upper = np.take(sums, range(size, size + count), axis=axis)
+        image = (upper - np.take(sums, range(count), axis=axis)) / size
+    return image
 
 
 def _high_pass(image: Array, ratio: float) -> Array:
-    """The image less its local mean over about four MS pixels; loses that border."""
-    box = _box(ratio)
-    half = len(box) // 2
-    return image[..., half:-half, half:-half] - correlate_separable(image, box, box)
+    """The image less its local mean; loses a border."""
+    half = _box(ratio) // 2
+    return image[..., half:-half, half:-half] - _local_mean(image, _box(ratio))
 
 
 def _usable(valid: Array | None, shape: tuple[int, int], ratio: float) -> Array:
     """High-passed pixels, less one at the border, that no invalid pixel took part in."""
-    half = len(_box(ratio)) // 2
-    use = np.zeros((shape[0] - 2 * half, shape[1] - 2 * half), bool)
+    size = _box(ratio)
+    use = np.zeros((shape[0] - size + 1, shape[1] - size + 1), bool)
     use[1:-1, 1:-1] = True
     if valid is not None and not valid.all():
-        box = _box(ratio)
-        use &= correlate_separable(valid.astype(np.float64), box, box) > 1 - 0.5 / len(box) ** 2
+        use &= _local_mean(valid.astype(np.float64), size) > 1 - 0.5 / size**2
     return use
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Seen = TypeVar("Seen")
 
 WINDOW = 512
-SAMPLE = 64
+SAMPLE = 32
 
 
 class Moments:
@@ -48,19 +48,22 @@ class Moments:
             self._pivot = stack.mean(axis=1, keepdims=True)
             self._sum = np.zeros(len(stack))
             self._gram = np.zeros((len(stack), len(stack)))
-        stack = stack - self._pivot
+        stack -= self._pivot
         self.count += stack.shape[1]
         self._sum += stack.sum(axis=1)
         self._gram += stack @ stack.T
 
     def _stack(self, groups: Groups) -> Array:
-        rows, start = [], 0
-        for name, images in groups.items():
-            flat = images.reshape(-1, images.shape[-2] * images.shape[-1]).astype(np.float64)
-            self._slices[name] = slice(start, start + len(flat))
-            start += len(flat)
-            rows.append(flat)
-        return np.concatenate(rows)
+        """All images of all groups as rows of one float64 array, (k, pixels)."""
+        images = {name: g.reshape(-1, *g.shape[-2:]) for name, g in groups.items()}
+        height, width = next(iter(images.values())).shape[-2:]
+        stack = np.empty((sum(map(len, images.values())), height * width))
+        start = 0
+        for name, group in images.items():
+            self._slices[name] = slice(start, start + len(group))
+            stack[self._slices[name]].reshape(group.shape)[...] = group
+            start += len(group)
+        return stack
 
     def mean(self, name: str) -> Array:
         """Means of a group, (k,)."""

@@ -125,7 +125,7 @@ def usable_transform(
     path: str, transform: Sequence[float] | None, size: tuple[int, int], gcps: int
 ) -> GeoTransform | None:
     """The geotransform of a north-up raster, None when it has none; others are refused."""
-    if transform is None or tuple(transform) in ((0, 1, 0, 0, 0, 1), (0, 1, 0, 0, 0, -1)):
+    if transform is None or tuple(transform) == (0, 1, 0, 0, 0, 1):  # what GDAL gives for none
         if gcps:
             raise WhetstoneError(
                 "GCPS",
