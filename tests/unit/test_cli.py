@@ -187,8 +187,8 @@ def test_text_has_units_notes_and_dashes(jobs, capsys):
     assert out.endswith("note: sensor guessed\n")
     cli.main(["assess", "--fused", "f.tif", *PAIR])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["sam", "-", "deg", "0"]
-    assert lines[2].split() == ["ergas", "1.2346", "0"]
+    assert lines[1].split() == ["ergas", "1.2346", "0"]
+    assert lines[2].split() == ["sam", "-", "deg", "0"]
     assert lines[-2:] == ["Good.", "report: r.html"]
 
 
@@ -206,7 +206,7 @@ def test_demo_draws_fuses_and_scores(jobs):
         ([], "USAGE: "),
         (["fuze"], "fuze"),
         (["fuse", *PAIR], "--out"),
-        (["fuse", *PAIR, "--out", "o.tif", "--method", "gas"], "Did you mean gsa"),
+        (["fuse", *PAIR, "--out", "o.tif", "--method", "gas"], "Did you mean gs or gsa"),
         (["compare", *PAIR, "--methods", "gsa,mtfglp", "--out-dir", "d"], "mtf-glp"),
         (["compare", *PAIR, "--methods", ",", "--out-dir", "d"], "names no method"),
         (["check", *PAIR, "--sensor", "landsat88"], "Did you mean landsat8"),
