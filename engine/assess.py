@@ -69,14 +69,16 @@ def assess(job: AssessJob, progress: Progress) -> AssessResult:
             open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol)
         )
         fused = stack.enter_context(open_source(job.fused, pair.backend, "the fused image"))
-        image = FusedImage(pair, fused, place(pair, fused, "The fused image"))
+        window = place(pair, fused, "The fused image")
+        pair, moved = _follow_shift(pair, fused.info, progress)
+        image = FusedImage(pair, fused, window)
         reference = truth = None
         if job.reference is not None:
             reference = stack.enter_context(
                 open_source(job.reference, pair.backend, "the reference")
             )
             truth = FusedImage(pair, reference, place(pair, reference, "The reference"))
-        notes = [*pair.notes, *fused.notes, *_follow_shift(pair, fused.info, progress)]
+        notes = [*pair.notes, *fused.notes, *moved]
         share = 0.85 if job.html else 1.0
         found = score(pair, image, truth, job.crop, PartOfProgress(progress, 0.0, share))
         verdict = judge(found.scores, reference=truth is not None)
@@ -105,21 +107,20 @@ def check_report(job: AssessJob | CompareJob) -> None:
         check_target(job.html, [path for one in sources if one for path in one.paths])
 
 
-def _follow_shift(pair: Pair, info: RasterInfo, progress: Progress) -> list[str]:
+def _follow_shift(pair: Pair, info: RasterInfo, progress: Progress) -> tuple[Pair, list[str]]:
     """Move the MS as the fusion did when the image's tags say that it was co-registered."""
     try:
         job = json.loads(info.tags.get("WHETSTONE_JOB", "{}"))
     except ValueError:
-        return []
+        return pair, []
     if pair.protocol != "product" or not isinstance(job, dict) or not job.get("coregister"):
-        return []
+        return pair, []
     from .registration import estimate_shift
 
     shift = estimate_shift(pair, thread_count(0), PartOfProgress(progress, 0.0, 0.0))
     if not shift.known:
-        return []
-    pair.geometry = pair.geometry.shifted(shift.dx, shift.dy)
-    return [
+        return pair, []
+    return pair.moved(shift.dx, shift.dy), [
         f"The image was co-registered; it is scored against the MS moved by dx {shift.dx:+.2f}, "
         f"dy {shift.dy:+.2f} PAN pixels."
     ]

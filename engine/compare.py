@@ -124,7 +124,7 @@ def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Sc
     with ExitStack() as stack:
         pair, truth = _open(job, stack)
         if fused.coregistered and fused.shift:
-            pair.geometry = pair.geometry.shifted(*fused.shift)
+            pair = pair.moved(*fused.shift)
         image = _image(pair, RasterSource.of(fused.out), name, stack)
         reference = None
         if truth is not None:
