@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .types import Window
+
 if TYPE_CHECKING:
-    from .types import Array, Window
+    from .types import Array
 
 BLOCK = 64  # pixels; a power of two
 _LOW = 2**32 - 1
@@ -38,7 +40,7 @@ class NoiseField:
         col_stop, row_stop = window.stop
         for row in range(window.row // BLOCK, -(-row_stop // BLOCK)):
             for col in range(window.col // BLOCK, -(-col_stop // BLOCK)):
-                block = window.__class__(col * BLOCK, row * BLOCK, BLOCK, BLOCK)
+                block = Window(col * BLOCK, row * BLOCK, BLOCK, BLOCK)
                 common = block.intersect(window)
                 for band in range(bands):
                     values = self._block(row, col, band, draw, step)

@@ -113,14 +113,17 @@ class Pair:
         other.geometry = self.geometry.shifted(dx, dy)
         return other
 
-    def read_pan(self, window: Window) -> tuple[Array, Array | None]:
-        """PAN values (h, w) and their validity; mirrored beyond the raster, nodata filled."""
-        values, valid = self._read(self.pan, window, self._pan_steps)
+    def read_pan(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
+        """PAN values (h, w) and their validity; mirrored beyond the raster, nodata filled.
+
+        ``steps`` of filling reach 2^steps - 1 pixels; 0 takes what the classical filters need.
+        """
+        values, valid = self._read(self.pan, window, steps or self._pan_steps)
         return values[0], valid
 
-    def read_ms(self, window: Window) -> tuple[Array, Array | None]:
+    def read_ms(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
         """MS values (B, h, w) and their validity (h, w); mirrored and filled like the PAN."""
-        return self._read(self.ms, window, MS_FILL_STEPS)
+        return self._read(self.ms, window, steps or MS_FILL_STEPS)
 
     def valid(
         self, window: Window, pan_valid: Array | None, ms_valid: Array | None, ms: Window

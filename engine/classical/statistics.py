@@ -154,6 +154,23 @@ class Scene:
             return np.array([factors[role] * percentile(v, 1) for role, v in zip(order, values)])
         return values.min(axis=1)
 
+    def percentiles(self, percent: float) -> tuple[float, Array]:
+        """A percentile of the PAN and of each MS band, (B,), over all valid pixels seen."""
+
+        def look(window: Window) -> tuple[Array, Array]:
+            f = self.fields(window)
+            pan = f.pan.ravel() if f.valid is None else f.pan[f.valid]
+            ms = f.ms.reshape(len(f.ms), -1) if f.ms_valid is None else f.ms[:, f.ms_valid]
+            return pan, ms
+
+        seen = [values for _, values in self._pass(look)]
+        pan = np.concatenate([values for values, _ in seen])
+        ms = np.concatenate([values for _, values in seen], axis=1)
+        if not pan.size or not ms.size:
+            self._sample_again()
+            return self.percentiles(percent)
+        return percentile(pan, percent), np.array([percentile(band, percent) for band in ms])
+
     def _sample_again(self) -> None:
         """Sample the windows that hold a valid pixel; raises ``EMPTY`` when that is vain."""
         sampled = len(grid(self.pair.scene, WINDOW)) > len(self._windows)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..types import Array
 
     Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
-    #: Standard normal noise for the i-th step that asks for some.
+    #: Standard normal noise for the i-th step, counted from 1 (0 is the start noise).
     Noise = Callable[[int], torch.Tensor]
 
 
@@ -34,7 +34,9 @@ def ddim(
 
     ``noise`` is needed for eta > 0 only.
     """
-    for number, i in enumerate(range(len(timesteps) - 1, -1, -1)):
+    if eta and noise is None:
+        raise ValueError("eta > 0 needs noise")
+    for number, i in enumerate(reversed(range(len(timesteps))), 1):
         here = float(alpha_bar[timesteps[i]])
         before = float(alpha_bar[timesteps[i - 1]]) if i else 1.0
         x0 = denoise(x, timesteps[i])
@@ -53,16 +55,11 @@ def ddpm(
     timesteps: Sequence[int],
     noise: Noise,
 ) -> torch.Tensor:
-    """Ancestral sampling (Ho et al. 2020, eq. 7) with the posterior variance, on any respacing."""
-    for number, i in enumerate(range(len(timesteps) - 1, -1, -1)):
-        here = float(alpha_bar[timesteps[i]])
-        before = float(alpha_bar[timesteps[i - 1]]) if i else 1.0
-        beta = 1 - here / before
-        x0 = denoise(x, timesteps[i])
-        x = (sqrt(before) * beta * x0 + sqrt(1 - beta) * (1 - before) * x) / (1 - here)
-        if i:
-            x = x + sqrt(beta * (1 - before) / (1 - here)) * noise(number)
-    return x
+    """Ancestral sampling (Ho et al. 2020, eq. 7) with the posterior variance, on any respacing.
+
+    That is DDIM with eta 1: the same mean and variance, written otherwise.
+    """
+    return ddim(denoise, x, alpha_bar, timesteps, 1.0, noise)
 
 
 def dpmpp_2m(

@@ -50,12 +50,10 @@ def respaced(timesteps: int, steps: int) -> list[int]:
     """
     if steps == 1:
         return [timesteps - 1]
-    for stride in range(1, timesteps + 1) if steps > 1 else ():
-        found = range(0, timesteps, stride)
-        if len(found) == steps:
-            return list(found)
-    possible = sorted({len(range(0, timesteps, k)) for k in range(1, timesteps + 1)})
-    near = sorted(sorted(possible, key=lambda n: abs(n - steps))[:2])
+    strides = {len(range(0, timesteps, k)): k for k in range(timesteps, 0, -1)}
+    if steps in strides:
+        return list(range(0, timesteps, strides[steps]))
+    near = sorted(sorted(strides, key=lambda n: abs(n - steps))[:2])
     raise WhetstoneError(
         "STEPS",
         f"{steps} steps cannot be spread evenly over {timesteps} timesteps.",
@@ -64,24 +62,25 @@ def respaced(timesteps: int, steps: int) -> list[int]:
 
 
 def uniform_in_logsnr(alpha_bar: Array, steps: int) -> list[int]:
-    """``steps`` timesteps evenly spaced in log SNR, the top of the schedule first, 0 last.
+    """``steps`` timesteps evenly spaced in log SNR, from 0 to where the signal is nearly gone.
 
-    These are the time points of DPM-Solver++ (Lu et al. 2022); ascending like :func:`respaced`.
+    These are the time points of DPM-Solver++ (Lu et al. 2022); ascending like :func:`respaced`,
+    and one step starts at the top of the schedule like there.
+
+    Raises:
+        WhetstoneError: ``STEPS`` when there are not that many timesteps.
     """
     top = round(TOP_OF_LOGSNR * (len(alpha_bar) - 1))
     if steps == 1:
         return [len(alpha_bar) - 1]
-    if not 1 < steps <= top:
-        raise WhetstoneError("STEPS", f"{steps} steps do not fit into {top} timesteps.")
+    if not 1 < steps <= top + 1:
+        raise WhetstoneError("STEPS", f"{steps} steps do not fit into {top + 1} timesteps.")
     lam = half_logsnr(alpha_bar)
     wanted = np.linspace(lam[0], lam[top], steps)
-    found = np.searchsorted(-lam, -wanted)
-    found[-1] = top
-    for i in range(1, steps):  # near 0 several wishes may fall on one timestep
-        found[i] = max(found[i], found[i - 1] + 1)
-    for i in range(steps - 2, -1, -1):
-        found[i] = min(found[i], found[i + 1] - 1)
-    return [int(t) for t in found]
+    nearest = np.abs(lam[:, None] - wanted).argmin(axis=0)
+    index = np.arange(steps)  # where several wishes fall on one timestep, they move apart
+    found = np.maximum.accumulate(nearest - index) + index
+    return [int(t) for t in np.minimum(found, top - index[::-1])]
 
 
 def half_logsnr(alpha_bar: Array) -> Array:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import log, pi, sqrt
-from typing import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -298,11 +297,3 @@ class PixelShuffleUp(nn.Module):
 def objective(residual: Tensor, truth: Tensor) -> Tensor:
     """The loss of both training stages: mean absolute error of the residual, unweighted in t."""
     return F.l1_loss(residual.float(), truth)
-
-
-def clipped(residual: Tensor, lms: Tensor, limits: Sequence[float | None]) -> Tensor:
-    """The residual whose image LMS + residual stays within ``limits`` (None: open)."""
-    low, high = limits
-    if low is None and high is None:
-        return residual
-    return (residual + lms).clamp(low, high) - lms

@@ -8,12 +8,13 @@ import os
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import WhetstoneError
 from .ssdiff import SSDiff
@@ -44,6 +45,7 @@ class Card:
         residual_scale: What the residual is multiplied by before it is diffused (spec §3.3).
         schedule: ``{"kind": "cosine" | "linear", "timesteps": T}``.
         steps: Sampling steps to use unless the user says otherwise.
+        start: What sampling starts from: "noise", or "zero" for a one-step student.
         training: Data, config, command, iterations ... of the training.
         licence: Of the weights, and of the data as far as known.
         scores: Figures by scene or sensor.
@@ -68,6 +70,7 @@ class Card:
         default_factory=lambda: {"kind": "cosine", "timesteps": 1000}
     )
     steps: int = 10
+    start: str = "noise"
     training: Dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     scores: Dict[str, Any] = field(default_factory=dict)
@@ -97,11 +100,19 @@ def build_network(card: Card) -> nn.Module:
             f"This version knows {', '.join(ARCHITECTURES)}.",
         )
     try:
-        return make(**card.parameters)
+        network = make(**card.parameters)
     except (TypeError, ValueError) as error:
         raise WhetstoneError(
             "MODEL_INVALID", f"The card of {card.name!r} does not fit: {error}."
         ) from None
+    for key in ("bands", "ratio"):
+        stated, built = getattr(card, key), getattr(network, key)
+        if stated != built:
+            raise WhetstoneError(
+                "MODEL_INVALID",
+                f"The card of {card.name!r} says {key} {stated}, its parameters say {built}.",
+            )
+    return network
 
 
 def save_model(path: str | os.PathLike[str], network: nn.Module, card: Card) -> Card:
@@ -114,8 +125,8 @@ def save_model(path: str | os.PathLike[str], network: nn.Module, card: Card) -> 
         save_file(tensors, part, metadata={"format": "pt"})
         card = Card(**{**_values(card), "sha256": file_hash(part)})
         card_part.write_text(card.to_json(), encoding="utf-8")
-        os.replace(part, target)
         os.replace(card_part, target.with_suffix(".json"))
+        os.replace(part, target)  # last: models are found by their weights
     except OSError as error:
         raise WhetstoneError(
             "MODEL_WRITE", f"'{target}' could not be written: {error.strerror or error}."
@@ -146,7 +157,10 @@ def read_card(path: Path) -> Card:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WhetstoneError(
-            "MODEL_CARD", f"The model card '{path}' cannot be read: {error.strerror}."
+            "MODEL_CARD",
+            f"The model card '{path}' cannot be read: {error.strerror}.",
+            "A model is NAME.safetensors with its card NAME.json beside it; "
+            "'whetstone models import' makes both from a checkpoint.",
         ) from None
     except ValueError as error:
         raise WhetstoneError(
@@ -158,21 +172,40 @@ def read_card(path: Path) -> Card:
             f"'{path}' is not a model card of version {CARD_VERSION}.",
             "Update Whetstone, or import the weights again.",
         )
-    known = {f.name for f in fields(Card)}
     needed = {
         f.name for f in fields(Card) if f.default is MISSING and f.default_factory is MISSING
     }
-    wrong = sorted((set(data) - known) | (needed - set(data)))
+    hints = get_type_hints(Card)
+    wrong = sorted((set(data) - set(hints)) | (needed - set(data)))
     if wrong:
-        raise WhetstoneError("MODEL_CARD", f"The model card '{path}' has wrong keys: {wrong}.")
-    for key in ("roles", "sensors", "limits"):
-        if key in data:
-            data[key] = tuple(data[key])
+        raise WhetstoneError(
+            "MODEL_CARD", f"The model card '{path}' has unknown or missing keys: {', '.join(wrong)}."
+        )
+    for key, value in data.items():
+        small = key in ("bands", "ratio", "window", "steps") and value in range(1)
+        if small or not _suits(value, hints[key]):
+            raise WhetstoneError(
+                "MODEL_CARD",
+                f"The model card '{path}' cannot have {key} {json.dumps(value)[:80]}.",
+            )
+        if isinstance(value, list):
+            data[key] = tuple(value)
     return Card(**data)
 
 
+def _suits(value: Any, hint: Any) -> bool:
+    """Whether a value from JSON has the type of a field."""
+    kind, parts = get_origin(hint) or hint, get_args(hint)
+    if kind is Union:
+        return any(_suits(value, option) for option in parts)
+    if kind is tuple and isinstance(value, list):
+        each = [parts[0]] * len(value) if parts[-1] is Ellipsis else list(parts)
+        return len(each) == len(value) and all(map(_suits, value, each))
+    return type(value) in ((int, float) if kind is float else (kind,))
+
+
 def load_weights(path: Path, card: Card, network: nn.Module) -> None:
-    """Put the tensors of a safetensors file into a network; the first that does not fit is named."""
+    """Put the tensors of a model's file into its network; its hash must be that of the card."""
     try:
         if card.sha256 and file_hash(path) != card.sha256:
             raise WhetstoneError(
@@ -185,15 +218,46 @@ def load_weights(path: Path, card: Card, network: nn.Module) -> None:
         raise WhetstoneError(
             "MODEL_DAMAGED", f"'{path}' is no sound safetensors file: {error}."
         ) from None
-    for name, want in network.state_dict().items():
-        found = tensors.pop(name, None)
-        if found is None or found.shape != want.shape:
-            has = "missing" if found is None else f"of shape {tuple(found.shape)}"
-            raise WhetstoneError(
-                "MODEL_INVALID",
-                f"'{path}': the tensor {name} is {has}, it must be {tuple(want.shape)}.",
-            )
-        with torch.no_grad():
-            want.copy_(found)
-    if tensors:
-        raise WhetstoneError("MODEL_INVALID", f"'{path}': the tensor {min(tensors)} is unknown.")
+    put_tensors(network, tensors, path)
+
+
+def put_tensors(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    name_in_file: Callable[[str], str] = str,
+) -> None:
+    """Copy tensors into a network, all or none; the first that does not fit is named."""
+    own = network.state_dict()
+    for name, want in own.items():
+        found = tensors.get(name)
+        if found is None:
+            trouble = "is missing"
+        elif found.shape != want.shape:
+            trouble = f"has the shape {tuple(found.shape)}"
+        elif found.is_floating_point() != want.is_floating_point():
+            trouble = f"has the type {found.dtype}"
+        elif not bool(found.isfinite().all()):
+            trouble = "has values that are not finite"
+        else:
+            continue
+        raise WhetstoneError(
+            "MODEL_INVALID",
+            f"'{path}': the tensor {name_in_file(name)} {trouble}; "
+            f"it must be {tuple(want.shape)}, {str(want.dtype).replace('torch.', '')}.",
+        )
+    unknown = next((name for name in tensors if name not in own), None)
+    if unknown is not None:
+        raise WhetstoneError("MODEL_INVALID", f"'{path}': the tensor {unknown} is unknown.")
+    with torch.no_grad():
+        for name, want in own.items():
+            want.copy_(tensors[name])
+
+
+def read_model(path: Path, device: str | torch.device = "cpu") -> Model:
+    """The model in ``path`` and the card beside it: float32, in eval mode, on ``device``."""
+    card = read_card(path.with_suffix(".json"))
+    network = build_network(card)
+    load_weights(path, card, network)
+    where = torch.device(device)
+    return Model(card, network.to(where).eval(), where)

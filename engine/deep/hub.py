@@ -1,0 +1,228 @@
+"""Models from the Hugging Face Hub: a pinned commit, and no file under its name unverified."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Cancelled, WhetstoneError
+from ..types import PartOfProgress, Progress
+from . import missing
+from .weights import build_network, file_hash, load_weights, read_card
+
+#: Model name -> ``{"repo", "revision", "file", "card", "sha256"}``.
+CATALOGUE = Path(__file__).resolve().parents[2] / "resources" / "models" / "catalogue.json"
+_ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+)@([^/@]+)/(.+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """Files of one commit of a repository; ``sha256`` is that of the weights, "" if unknown."""
+
+    name: str
+    repo: str
+    revision: str
+    file: str
+    card: str
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+            raise WhetstoneError(
+                "HUB_REVISION",
+                f"{self.revision!r} is not a commit: models come from a pinned commit of "
+                f"{self.repo}, not from a branch or a tag.",
+                "Give the 40 hexadecimal digits of the commit.",
+            )
+
+
+def address(name: str) -> HubModel | None:
+    """The model in ``hf:OWNER/REPO@COMMIT/FILE.safetensors``; None if this is no such address."""
+    if not name.startswith("hf:"):
+        return None
+    match = _ADDRESS.fullmatch(name)
+    if match is None or ".." in match[3].split("/"):
+        raise WhetstoneError(
+            "HUB_ADDRESS",
+            f"{name!r} is no address on the Hub.",
+            "It looks like this: hf:OWNER/REPO@COMMIT/FILE.safetensors",
+        )
+    repo, revision, stem = match.groups()
+    return HubModel(
+        stem.rpartition("/")[2], repo, revision, f"{stem}.safetensors", f"{stem}.json"
+    )
+
+
+def catalogue() -> dict[str, HubModel]:
+    """The models that can be downloaded by name."""
+    rows = json.loads(CATALOGUE.read_text(encoding="utf-8"))["models"]
+    return {name: HubModel(name, **row) for name, row in rows.items()}
+
+
+def download(model: HubModel, folder: Path, progress: Progress) -> Path:
+    """Get a model into ``folder``; weights and card appear there only when they are right."""
+    target = folder / f"{model.name}.safetensors"
+    source = f"{model.repo}@{model.revision[:7]}"
+    if model.sha256 and _sound_hash(target) == model.sha256:
+        progress.message(f"{model.name} is in '{folder}' already.")
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=".download-", dir=folder))
+    except OSError as error:
+        raise WhetstoneError(
+            "MODEL_WRITE",
+            f"'{folder}' cannot be written: {error.strerror}.",
+            "Set WHETSTONE_MODELS to a folder of yours.",
+        ) from None
+    try:
+        card_file = _fetch(model, model.card, room, PartOfProgress(progress, 0.0, 0.05))
+        card = read_card(card_file)
+        wanted = model.sha256 or card.sha256
+        if not wanted or card.sha256 != wanted:
+            raise WhetstoneError(
+                "HUB_HASH",
+                f"The card of {model.name} in {source} has the SHA-256 {card.sha256[:12] or 'none'}"
+                f"{', it must be ' + wanted[:12] if wanted else ''}.",
+                "Nothing was kept.",
+            )
+        if _sound_hash(target) not in ("", wanted):
+            raise WhetstoneError(
+                "MODEL_EXISTS",
+                f"'{target}' is another model of the same name.",
+                "Rename or delete it and its card first.",
+            )
+        weights = _fetch(model, model.file, room, PartOfProgress(progress, 0.05, 1.0))
+        found = file_hash(weights)
+        if found != wanted:
+            raise WhetstoneError(
+                "HUB_HASH",
+                f"{model.file} from {source} has the SHA-256 {found[:12]}..., it must be "
+                f"{wanted[:12]}...",
+                "Nothing was kept; try again, and do not use that file if it stays so.",
+            )
+        load_weights(weights, card, build_network(card))
+        os.replace(card_file, target.with_suffix(".json"))
+        os.replace(weights, target)  # last: models are found by their weights
+    except WhetstoneError as error:
+        # What is wrong was found in a folder that is about to go.
+        message = error.message.replace(f"{room}{os.sep}", f"{source}/")
+        raise type(error)(error.code, message, error.hint) from None
+    except OSError as error:
+        raise WhetstoneError(
+            "MODEL_WRITE", f"'{target}' could not be written: {error.strerror or error}."
+        ) from None
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    progress.update(1.0)
+    return target
+
+
+def _sound_hash(path: Path) -> str:
+    """The hash of a model that is what its card says, "" if there is none or it is damaged."""
+    with suppress(WhetstoneError, OSError):
+        found = file_hash(path)
+        if read_card(path.with_suffix(".json")).sha256 == found:
+            return found
+    return ""
+
+
+def _fetch(model: HubModel, file: str, room: Path, progress: Progress) -> Path:
+    """Download one file into ``room``, in a thread: a silent server must not hold up a cancel."""
+    transfer = _Transfer(model, file, room)
+    thread = threading.Thread(target=transfer.run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+        progress.update(transfer.fraction, f"downloading {file}")
+        if progress.cancelled():
+            transfer.stopped = True
+            raise Cancelled()
+    if transfer.error is not None:
+        raise _in_words(transfer.error, model, file, transfer.endpoint) from None
+    return room / file
+
+
+class _Transfer:
+    """One file on its way from the Hub, and how far it has come."""
+
+    def __init__(self, model: HubModel, file: str, room: Path) -> None:
+        self.model, self.file, self.room = model, file, room
+        # The library reads this variable once, when it is imported.
+        self.endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+        self.fraction = 0.0
+        self.stopped = False
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Download; what goes wrong is kept in ``error``."""
+        try:
+            from huggingface_hub import hf_hub_download
+
+            hf_hub_download(
+                self.model.repo,
+                self.file,
+                revision=self.model.revision,
+                local_dir=self.room,
+                endpoint=self.endpoint,
+                force_download=True,  # the folder is empty; without it, failures are retried long
+                tqdm_class=self._bar(),
+            )
+        except Exception as error:
+            self.error = error
+
+    def _bar(self) -> type[Any]:
+        """A bar that draws nothing, and stops the transfer when asked to."""
+        from huggingface_hub.utils import tqdm
+
+        transfer = self
+
+        class Bar(tqdm):
+            """Counts bytes."""
+
+            def __init__(self, *args: Any, **more: Any) -> None:
+                super().__init__(*args, **{**more, "disable": True})
+                self.got = more.get("initial") or 0
+
+            def update(self, n: float | None = 1) -> None:
+                """Count; called for every piece that arrives."""
+                if transfer.stopped:
+                    raise Cancelled()
+                self.got += n or 0
+                transfer.fraction = self.got / self.total if self.total else 0.0
+
+        return Bar
+
+
+def _in_words(error: Exception, model: HubModel, file: str, endpoint: str) -> WhetstoneError:
+    """What went wrong between us and the Hub."""
+    if isinstance(error, ModuleNotFoundError):
+        return missing(error.name or "huggingface_hub")
+    cause = error.__cause__ if type(error) is ValueError and error.__cause__ else error
+    status = getattr(getattr(cause, "response", None), "status_code", None)
+    what = f"{file} of {model.repo}@{model.revision[:7]}"
+    if status in (401, 403, 404):
+        return WhetstoneError(
+            "HUB_NOT_FOUND",
+            f"{endpoint} has no {what}, or keeps it private (status {status}).",
+            "Check owner, repository, commit and file.",
+        )
+    if status is not None:
+        return WhetstoneError(
+            "HUB_ERROR", f"{endpoint} answered {what} with status {status}.", "Try again later."
+        )
+    reason = str(cause).strip().split("\n")[0] or type(cause).__name__
+    return WhetstoneError(
+        "HUB_UNREACHABLE",
+        f"{what} could not be downloaded from {endpoint}: {reason.rstrip('.')}.",
+        f"Check the connection and try again, or put {model.name}.safetensors and "
+        f"{model.name}.json into the model folder by hand.",
+    )
