@@ -15,6 +15,7 @@ from .jobs import (
     DemoResult,
     FuseResult,
 )
+from .models_cli import ModelCheck, ModelList, ModelShown
 from .report import figures
 
 #: Figure -> (unit, its ideal value), in the order of printing.
@@ -67,13 +68,14 @@ def _fuse_text(r: FuseResult) -> str:
     return table(
         [
             ("fused", r.out),
-            ("method", f"{r.method}, sensor {r.sensor}"),
+            ("method", f"{r.method}, sensor {r.sensor}" + (f", model {r.model}" if r.model else "")),
             ("image", f"{r.width} x {r.height} pixels, {r.bands} bands, {r.dtype}"),
             ("ratio", f"{r.ratio:g}, MS pixel 0 at {r.phase[0]:g}, {r.phase[1]:g} PAN pixels"),
             ("shift", _shift_text(r)),
             ("clipped", f"{r.clipped} values"),
             ("valid", f"{100 * r.valid_fraction:.1f} % of the pixels"),
             ("time", f"{r.seconds:.1f} s"),
+            *([("uncertainty", r.uncertainty)] if r.uncertainty else []),
         ],
         left=2,
     )
@@ -122,6 +124,65 @@ def _files_text(r: DegradeResult | DemoResult) -> str:
     return table([("PAN", r.pan), ("MS", r.ms), ("truth", r.gt)], left=2)
 
 
+def _models_text(r: ModelList) -> str:
+    rows = [("name", "architecture", "bands", "ratio", "sensors", "where", "size")]
+    for m in r.models:
+        if m["where"] == "hub":  # its card is there, too
+            rows.append((m["name"], "-", "-", "-", "-", "hub", "not downloaded"))
+            continue
+        sensors = ", ".join(m["sensors"]) or "-"
+        numbers = (f"{m['bands']}", f"{m['ratio']}")
+        where = (m["where"], _size(m["bytes"]))
+        rows.append((m["name"], m["architecture"], *numbers, sensors, *where))
+    head = table(rows, left=len(rows[0])) if r.models else "There are no models here yet."
+    return f"{head}\nyour model folder: {r.folder}"
+
+
+def _model_text(r: ModelShown) -> str:
+    c = r.card
+    scale = c["normalisation"]
+    divisor = {"full_scale": "{value:g}", "percentile": "percentile {value:g} of their own values"}
+    form = divisor.get(scale.get("kind"), "{kind} {value}")
+    low, high = ("open" if limit is None else f"{limit:g}" for limit in c["limits"])
+    rows = [
+        ("model", r.name),
+        ("file", f"{r.path} ({_size(r.bytes)})"),
+        ("architecture", f"{c['architecture']}: {_values(c['parameters'])}"),
+        ("bands", f"{c['bands']}: {', '.join(c['roles']) or 'in the order of the training'}"),
+        ("ratio", f"{c['ratio']}, MS pixel 0 at {c['phase']:g} PAN pixels"),
+        ("sensors", ", ".join(c["sensors"]) or "not stated"),
+        ("inputs", f"divided by {form.format(**scale)}, windows of {c['window']} PAN pixels"),
+        ("limits", f"{low} to {high}, residual times {c['residual_scale']:g}"),
+        ("sampling", f"{c['steps']} steps, schedule {_values(c['schedule'])}"),
+        *((f"training {key}", _values(value)) for key, value in c["training"].items()),
+        *((f"scores {key}", _values(value)) for key, value in c["scores"].items()),
+        ("licence", c["licence"] or "not stated"),
+        ("sha256", c["sha256"] or "not stated"),
+    ]
+    return table(rows, left=2)
+
+
+def _model_check_text(r: ModelCheck) -> str:
+    if not r.models:
+        return "There are no models here to verify."
+    rows = [("name", "where", "state")]
+    rows += [(m["name"], m["where"], m["trouble"] or "ok") for m in r.models]
+    return table(rows, left=3)
+
+
+def _values(value: Any) -> str:
+    """A value of a model card in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_values(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_values(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
 TEXTS: dict[type, Callable[[Any], str]] = {
     FuseResult: _fuse_text,
     AssessResult: _assess_text,
@@ -129,6 +190,9 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     CheckResult: _check_text,
     DegradeResult: _files_text,
     DemoResult: _files_text,
+    ModelList: _models_text,
+    ModelShown: _model_text,
+    ModelCheck: _model_check_text,
 }
 
 

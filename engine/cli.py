@@ -133,6 +133,10 @@ def execute(args: Namespace, progress: Progress) -> Any:
                 for name, m in known_methods().items()
             ]
         }
+    if args.verb == "models":
+        from .models_cli import models
+
+        return models(args, progress)
     if args.verb == "demo":
         return _demo(args, progress)
     if args.verb != "run":
@@ -192,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             untold = [note for note in notes(result) if note not in progress.told]
             print("\n".join([to_text(result), *(f"note: {note}" for note in untold)]))
         sys.stdout.flush()
-        return OK
+        return FAILED if getattr(result, "failed", False) else OK
     except BrokenPipeError:  # the reader went away, as in `whetstone methods | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, check_report, score
-from .classical import find_method
 from .degrade import degrade, made_folder
 from .errors import Cancelled, WhetstoneError
 from .fuse import fuse
 from .jobs import CompareJob, CompareResult, DegradeJob, FuseJob, RasterSource, result_to_dict
+from .methods import DEEP, find_method
 from .metrics.fused import FusedImage, place
 from .pair import Pair, open_pair
 from .raster.source import open_source
@@ -114,13 +114,12 @@ def _reduced(job: CompareJob, progress: Progress) -> tuple[CompareJob, list[str]
 def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Scoring]:
     """Fuse by one method and score the result."""
     out = os.path.join(job.out_dir, f"{name}.tif")
-    fused = fuse(
-        FuseJob(
-            job.pan, job.ms, out, name, job.sensor, protocol=job.protocol,
-            coregister=job.coregister,
-        ),
-        PartOfProgress(progress, 0.0, 0.5),
-    )  # fmt: skip
+    one = FuseJob(
+        job.pan, job.ms, out, name, job.sensor, protocol=job.protocol, coregister=job.coregister
+    )
+    if name in DEEP:
+        one = replace(one, model=job.model, steps=job.steps, device=job.device)
+    fused = fuse(one, PartOfProgress(progress, 0.0, 0.5))
     with ExitStack() as stack:
         pair, truth = _open(job, stack)
         if fused.coregistered and fused.shift:

@@ -56,8 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
             epilog=f"Example: whetstone {name} {example}".rstrip(),
             allow_abbrev=False,
         )
-        sub.add_argument("--json", action="store_true", help="print one JSON object and no more")
-        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        _output(sub)
         return sub
 
     sub = verb(
@@ -95,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--threads", type=_natural, default=0, metavar="N", help="default: 0, every core"
     )
+    _deep(sub)
 
     sub = verb(
         "assess",
@@ -113,7 +113,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--pan pan.tif --ms ms.tif --methods gsa,bt-h,mtf-glp-fs --reduced --out-dir compared",
     )
     _pair(sub)
-    sub.add_argument("--methods", required=True, metavar="A,B,C", help="names, or 'all'")
+    sub.add_argument(
+        "--methods", required=True, metavar="A,B,C", help="names, or 'all' for all classical ones"
+    )
     sub.add_argument("--out-dir", required=True, metavar="DIR", help="where the images go")
     sub.add_argument(
         "--reduced",
@@ -123,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     _reference(sub)
     _sensor_and_protocol(sub)
     _coregister(sub)
+    _model(sub.add_argument_group("deep methods"))
     sub.add_argument("--html", metavar="FILE", help="write the report there")
 
     sub = verb(
@@ -144,6 +147,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     verb("methods", "list the fusion methods", "--json")
 
+    _models(verb("models", "list, show, download, import or verify deep models", "list"))
+
     sub = verb("run", "replay a job from its JSON or from the tags of an output", "fused.tif")
     sub.add_argument("file", metavar="JOB.json|OUTPUT.tif", help="where the job is written")
     sub.add_argument("--out", metavar="PATH", help="write there, and not over the first output")
@@ -162,6 +167,96 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=7, metavar="N", help="default: 7")
     sub.add_argument("--scene-only", action="store_true", help="draw the scene and stop")
     return parser
+
+
+def _models(sub: argparse.ArgumentParser) -> None:
+    acts = sub.add_subparsers(dest="act", metavar="ACT", required=True)
+
+    def act(name: str, text: str, example: str = "") -> argparse.ArgumentParser:
+        parser = acts.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"Example: whetstone models {name} {example}".rstrip(),
+            allow_abbrev=False,
+        )
+        _output(parser)
+        return parser
+
+    act("list", "list the bundled models, those in your model folder, and those on the Hub")
+    parser = act("show", "show the card of a model", "ssdiff-wv3")
+    parser.add_argument("name", metavar="NAME|FILE.safetensors", help="see 'whetstone models list'")
+    parser = act("download", "get a model from the Hugging Face Hub into your model folder")
+    parser.add_argument(
+        "name", metavar="NAME", help="a name, or hf:OWNER/REPO@COMMIT/FILE.safetensors"
+    )
+    parser = act(
+        "import",
+        "make a model of an SSDiff checkpoint in the key layout of its authors",
+        "ema_150000.pt --out wv3.safetensors --sensor WV3",
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a .pt or .safetensors file")
+    parser.add_argument("--out", metavar="FILE.safetensors", required=True, help="what to write")
+    parser.add_argument("--sensor", metavar="NAME", help="the sensor that it was trained on")
+    parser.add_argument(
+        "--full-scale",
+        type=float,
+        default=2047.0,
+        metavar="DN",
+        help="what its training images were divided by (default: 2047)",
+    )
+    act("verify", "check the hash of every model here and load it; exit status 1 if one is damaged")
+
+
+def _model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="see 'whetstone models list' (default: by bands, ratio and sensor)",
+    )
+    group.add_argument(
+        "--steps", type=_positive, metavar="N", help="sampling steps (default: the model's own)"
+    )
+    group.add_argument(
+        "--device",
+        default="auto",
+        metavar="auto|cpu|cuda[:N]|mps",
+        help="where to compute (default: auto)",
+    )
+
+
+def _deep(sub: argparse.ArgumentParser) -> None:
+    group = sub.add_argument_group("deep methods")
+    _model(group)
+    group.add_argument(
+        "--sampler",
+        default="ddim",
+        choices=("ddim", "dpmpp-2m", "ddpm", "compat"),
+        help="default: ddim; compat is the arithmetic of the authors' release",
+    )
+    group.add_argument("--seed", type=_natural, default=0, metavar="S", help="default: 0")
+    group.add_argument(
+        "--samples", type=_positive, default=1, metavar="K", help="average K samples (default: 1)"
+    )
+    group.add_argument(
+        "--uncertainty", metavar="FILE", help="write the standard deviation of the samples there"
+    )
+    group.add_argument(
+        "--consistency",
+        action="store_true",
+        help="correct the image so that the MS sensor would see the measured MS in it",
+    )
+    group.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto"
+    )
+    group.add_argument(
+        "--batch", type=_positive, metavar="N", help="windows at a time (default: what fits)"
+    )
+
+
+def _output(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print one JSON object and no more")
+    sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def _pair(sub: argparse.ArgumentParser) -> None:
@@ -245,7 +340,7 @@ def job_from_args(args: argparse.Namespace) -> Job:
         if key in given
     }
     if "sensor" in common:
-        common["sensor"] = _sensor_name(args.sensor)
+        common["sensor"] = sensor_name(args.sensor)
     if args.verb == "demo":
         return DemoJob(args.out_dir, args.size, args.ratio, args.phase, args.seed)
     bands = tuple(args.ms_bands) if args.ms_bands else None
@@ -260,7 +355,14 @@ def job_from_args(args: argparse.Namespace) -> Job:
     if args.verb == "assess":
         return AssessJob(fused=_source([args.fused]), **common)
     if args.verb == "compare":
-        return CompareJob(methods=_method_names(args.methods), reduced=args.reduced, **common)
+        return CompareJob(
+            methods=_method_names(args.methods),
+            reduced=args.reduced,
+            model=_model_name(args.model),
+            steps=args.steps or 0,
+            device=args.device,
+            **common,
+        )
     return FuseJob(
         out=args.out,
         method=_method_name(args.method),
@@ -271,8 +373,23 @@ def job_from_args(args: argparse.Namespace) -> Job:
         overviews=not args.no_overviews,
         block=args.block,
         threads=args.threads,
+        model=_model_name(args.model),
+        steps=args.steps or 0,
+        sampler=args.sampler,
+        seed=args.seed,
+        samples=args.samples,
+        uncertainty=args.uncertainty,
+        consistency=args.consistency,
+        device=args.device,
+        precision=args.precision,
+        batch=args.batch or 0,
         **common,
     )
+
+
+def _model_name(name: str | None) -> str | None:
+    """A model's file by its full path, so that the job can be replayed from any folder."""
+    return os.path.abspath(name) if name and os.path.exists(name) else name
 
 
 def _source(paths: Sequence[str], bands: tuple[int, ...] | None = None) -> RasterSource:
@@ -283,12 +400,13 @@ def _source(paths: Sequence[str], bands: tuple[int, ...] | None = None) -> Raste
 
 def known_methods() -> dict[str, Any]:
     """Every fusion method by name."""
-    from .classical import METHODS
+    from .methods import METHODS
 
     return dict(METHODS)
 
 
-def _sensor_name(name: str) -> str:
+def sensor_name(name: str) -> str:
+    """The key of a sensor, or "auto"."""
     if name.strip().lower() == "auto":
         return "auto"
     from .sensors import find_sensor
@@ -301,7 +419,9 @@ def _sensor_name(name: str) -> str:
 
 def _method_names(text: str) -> tuple[str, ...]:
     if text.strip().lower() == "all":
-        return tuple(known_methods())
+        from .classical import METHODS
+
+        return tuple(METHODS)
     wanted = [item.strip() for item in text.split(",") if item.strip()]
     if not wanted:
         raise WrongCall("USAGE", "--methods names no method.", "Give names with commas, or 'all'.")
@@ -309,7 +429,7 @@ def _method_names(text: str) -> tuple[str, ...]:
 
 
 def _method_name(text: str) -> str:
-    from .classical import find_method
+    from .methods import find_method
 
     try:
         return find_method(text).name

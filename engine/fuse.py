@@ -1,4 +1,8 @@
-"""Fuse a pair: estimate over the scene, apply window by window, write."""
+"""Fuse a pair: estimate over the scene, apply window by window, write.
+
+Classical methods are applied to the blocks of a grid, deep ones row of windows by row of windows;
+geometry, output, tags and resuming are the same for both.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,20 @@ import hashlib
 import json
 import os
 import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import __version__
-from .classical import Scene, find_method
+from .classical import Scene
 from .errors import WhetstoneError
 from .fields import Fields, fields
 from .jobs import FuseJob, FuseResult, job_to_json
+from .methods import DeepMethod, find_method
 from .pair import Pair, open_pair
 from .radiometry import output_dtype, output_nodata, to_output
 from .raster.model import BandInfo, OutputSpec
@@ -26,11 +34,16 @@ from .types import PartOfProgress, Progress, Window
 
 if TYPE_CHECKING:
     from .classical import Method
+    from .deep.fusion import DeepFusion
     from .types import Array
 
 #: The tag under which an output carries the job that made it.
 JOB_TAG = "WHETSTONE_JOB"
 MIN_BLOCK, MAX_BLOCK = 64, 4096
+#: Fields of a job that only deep methods understand.
+_DEEP_ONLY = (
+    *("model", "steps", "sampler", "samples", "uncertainty", "consistency", "precision", "batch"),
+)
 #: Tags that describe the input file rather than the image.
 _OWN_TAGS = ("AREA_OR_POINT", "TIFFTAG_", "OVR_", "STATISTICS_", "WHETSTONE_")
 
@@ -39,7 +52,7 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
     """Run a :class:`FuseJob`; see there for what its fields mean."""
     started = time.monotonic()
     method = find_method(job.method)
-    _check(job)
+    _check(job, isinstance(method, DeepMethod))
     threads = thread_count(job.threads)
     with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as opened:
         pair = opened
@@ -51,26 +64,25 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
                 "The toolbox protocol fuses whole scenes only.",
                 "Leave the bounds out.",
             )
-        plan = _plan(job, pair, window)
-        with Output(
-            job.out,
-            plan.spec,
-            pair.backend,
-            fingerprint=_fingerprint(job),
-            inputs=[*job.pan.paths, *job.ms.paths],
-            format=job.format,
-            overviews=job.overviews,
-        ) as output:
+        deep = _deep(job, method, pair, threads) if isinstance(method, DeepMethod) else None
+        plan = _plan(deep.job if deep else job, pair, window, deep.tags if deep else {})
+        with ExitStack() as files:
+            outputs = [files.enter_context(o) for o in _outputs(job, plan, pair, deep)]
+            output = outputs[0]
             pair, shift, notes = _shift(job, pair, threads, PartOfProgress(progress, 0.0, 0.05))
-            scene = Scene(pair, threads, PartOfProgress(progress, 0.05, 0.35))
-            estimate = method.estimate(scene)
+            scene = Scene(pair, threads, PartOfProgress(progress, 0.05, 0.1 if deep else 0.35))
             tally = _Tally()
-            part = PartOfProgress(progress, 0.35, 0.97)
-            if job.protocol == "toolbox":
-                f = scene.fields(window)
-                _put(output, window, window, _finish(f, method.apply(f, estimate), plan, tally))
-            else:
-                _apply(job, pair, method, estimate, plan, output, threads, tally, part)
+            if deep:
+                part = PartOfProgress(progress, 0.1, 0.97)
+                _apply_deep(deep, pair, scene, plan, outputs, tally, part)
+            elif not isinstance(method, DeepMethod):
+                part = PartOfProgress(progress, 0.35, 0.97)
+                estimate = method.estimate(scene)
+                if job.protocol == "toolbox":
+                    f = scene.fields(window)
+                    _put(output, window, window, _finish(f, method.apply(f, estimate), plan, tally))
+                else:
+                    _apply(job, pair, method, estimate, plan, output, threads, tally, part)
             if not tally.valid and not output.rows_done:
                 raise WhetstoneError(
                     "EMPTY",
@@ -78,7 +90,11 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
                     "Check bounds and nodata values.",
                 )
             progress.update(0.97, "finishing the file")
+            if len(outputs) > 1:  # all that may fail comes before the first rename
+                for one in outputs:
+                    one.complete()
         progress.update(1.0, "done")
+        notes += deep.notes if deep else []
         for note in notes:
             progress.message(note)
         return FuseResult(
@@ -97,11 +113,13 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
             clipped=tally.clipped,
             valid_fraction=tally.valid / tally.seen if tally.seen else 1.0,
             seconds=time.monotonic() - started,
+            model=deep.job.model if deep else None,
+            uncertainty=os.path.abspath(job.uncertainty) if job.uncertainty else None,
             notes=(*pair.notes, *notes, *tally.notes(job.method)),
         )
 
 
-def _check(job: FuseJob) -> None:
+def _check(job: FuseJob, deep: bool) -> None:
     if not MIN_BLOCK <= job.block <= MAX_BLOCK:
         raise WhetstoneError(
             "BLOCK", f"The block is {job.block} pixels; it must be {MIN_BLOCK} to {MAX_BLOCK}."
@@ -116,6 +134,20 @@ def _check(job: FuseJob) -> None:
             "The toolbox protocol ties arrays by their indices.",
             "Leave the correction of the shift out, or use the product protocol.",
         )
+    if job.uncertainty and job.samples < 2:
+        raise WhetstoneError(
+            "SAMPLES",
+            f"The uncertainty is the deviation of several samples; {job.samples} is asked for.",
+            "Ask for 4 or 8 (--samples 8).",
+        )
+    if not deep:
+        asked = [name for name in _DEEP_ONLY if getattr(job, name) != getattr(FuseJob, name)]
+        if asked:
+            raise WhetstoneError(
+                "NOT_DEEP",
+                f"{', '.join(asked)}: that means nothing to the classical method {job.method}.",
+                "Leave it out, or choose a deep method (whetstone methods).",
+            )
 
 
 @dataclass(frozen=True)
@@ -128,7 +160,14 @@ class _Plan:
     spec: OutputSpec
 
 
-def _plan(job: FuseJob, pair: Pair, window: Window) -> _Plan:
+def _deep(job: FuseJob, method: DeepMethod, pair: Pair, threads: int) -> DeepFusion:
+    from .deep import part
+
+    found: DeepFusion = part("fusion").DeepFusion(job, method.name, pair, threads)
+    return found
+
+
+def _plan(job: FuseJob, pair: Pair, window: Window, tags: dict[str, str]) -> _Plan:
     dtype = output_dtype(job.dtype, pair.ms.info, job.protocol)
     nodata = output_nodata(dtype, pair.ms.info, pair.pan.may_be_invalid or pair.ms.may_be_invalid)
     info = pair.pan.info
@@ -149,6 +188,7 @@ def _plan(job: FuseJob, pair: Pair, window: Window) -> _Plan:
             "WHETSTONE_METHOD": job.method,
             "WHETSTONE_SENSOR": pair.sensor.key,
             JOB_TAG: job_to_json(job),
+            **tags,
         },
         creation_options=dict(job.creation_options),
         rpc=info.rpc if window == Window(0, 0, info.width, info.height) else {},
@@ -161,9 +201,45 @@ def _output_band(band: BandInfo, dtype: np.dtype, nodata: float | None) -> BandI
     return replace(band, dtype=str(dtype), nodata=nodata, tags=tags)
 
 
-def _fingerprint(job: FuseJob) -> str:
-    """What must be the same for a run to be resumed: the job, the program, the inputs."""
-    facts: list[object] = [__version__, json.loads(job_to_json(replace(job, threads=0)))]
+def _outputs(job: FuseJob, plan: _Plan, pair: Pair, deep: DeepFusion | None) -> list[Output]:
+    """The fused image and, if asked for, the uncertainty."""
+    inputs = [*job.pan.paths, *job.ms.paths]
+    common = {"format": job.format, "overviews": job.overviews}
+    fingerprint = _fingerprint(deep.job if deep else job, deep.tags if deep else {})
+    found = [Output(job.out, plan.spec, pair.backend, fingerprint=fingerprint, inputs=inputs, **common)]
+    if job.uncertainty:
+        if os.path.abspath(job.uncertainty) == os.path.abspath(job.out):
+            raise WhetstoneError(
+                "OUT_IS_INPUT", "The image and its uncertainty cannot be one file.", "Rename one."
+            )
+        bands = tuple(
+            BandInfo(
+                "float32",
+                float("nan"),
+                scale=band.scale,
+                unit=band.unit,
+                name=f"standard deviation of {band.name or f'band {number}'}",
+            )
+            for number, band in enumerate(plan.spec.bands, 1)
+        )
+        options = {k: v for k, v in job.creation_options.items() if k.upper() != "PREDICTOR"}
+        spec = replace(plan.spec, bands=bands, creation_options=options)
+        found.append(
+            Output(
+                job.uncertainty,
+                spec,
+                pair.backend,
+                fingerprint=fingerprint,
+                inputs=[*inputs, job.out],
+                **common,
+            )
+        )
+    return found
+
+
+def _fingerprint(job: FuseJob, tags: dict[str, str]) -> str:
+    """What must be the same for a run to be resumed: job, program, inputs, weights."""
+    facts: list[object] = [__version__, json.loads(job_to_json(replace(job, threads=0))), tags]
     for path in (*job.pan.paths, *job.ms.paths):
         try:
             stat = os.stat(path)
@@ -250,6 +326,47 @@ def _apply(
         if window.stop[0] == plan.window.stop[0]:
             output.checkpoint(window.stop[1] - plan.window.row)
         progress.update((done + 1) / len(todo), "fusing")
+
+
+def _apply_deep(
+    deep: DeepFusion,
+    pair: Pair,
+    scene: Scene,
+    plan: _Plan,
+    outputs: list[Output],
+    tally: _Tally,
+    progress: Progress,
+) -> None:
+    """Sample the rows that an interrupted run has not written yet; writing goes on beside it."""
+    area = plan.window
+    done = min(output.rows_done for output in outputs)
+    if done:
+        progress.message(f"Resuming an interrupted run at row {done} of {area.height}.")
+
+    def write(window: Window, values: list[Array]) -> None:
+        bottom = window.stop[1] - area.row
+        for output, image in zip(outputs, values):
+            _put(output, window, area, image)
+        for output in outputs:
+            output.checkpoint(bottom)
+
+    pending: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="whetstone-writer") as writer:
+        for strip in deep.strips(pair, scene, area, area.row + done, progress):
+            size = strip.window.width * strip.window.height
+            good = size if strip.valid is None else int(np.count_nonzero(strip.valid))
+            tally.add(0, good, size)
+            values = [to_output(strip.image, strip.valid, plan.dtype, plan.nodata)]
+            if strip.deviation is not None and len(outputs) > 1:
+                nan = float("nan")
+                values.append(
+                    to_output(strip.deviation, strip.valid, np.dtype(np.float32), nan)
+                )
+            pending.append(writer.submit(write, strip.window, values))
+            while len(pending) > 2:
+                pending.popleft().result()
+        while pending:
+            pending.popleft().result()
 
 
 def _put(output: Output, window: Window, area: Window, values: Array) -> None:

@@ -42,6 +42,12 @@ class FuseJob:
 
     ``bounds`` (xmin, ymin, xmax, ymax in the PAN's CRS) fuses a part; ``threads`` 0 takes every
     core; ``block`` is the side of the windows in PAN pixels and never changes the result.
+
+    The rest is for deep methods: ``model`` a name or a path (None chooses by bands, ratio and
+    sensor), ``steps`` of ``sampler`` (0: the model's own number), ``seed`` of the noise,
+    ``samples`` to average, whose standard deviation goes to the file ``uncertainty``,
+    ``consistency`` to the measured MS, ``device``, ``precision`` and ``batch`` (windows at a time,
+    0: what the device holds).
     """
 
     pan: RasterSource
@@ -58,6 +64,16 @@ class FuseJob:
     coregister: bool = False
     block: int = 512
     threads: int = 0
+    model: Optional[str] = None
+    steps: int = 0
+    sampler: str = "ddim"
+    seed: int = 0
+    samples: int = 1
+    uncertainty: Optional[str] = None
+    consistency: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +98,8 @@ class AssessJob:
 class CompareJob:
     """Fuse one pair by several methods and score them side by side.
 
-    ``reduced`` first degrades the pair (Wald), so that the original MS is the reference.
+    ``reduced`` first degrades the pair (Wald), so that the original MS is the reference. ``model``,
+    ``steps`` and ``device`` are for deep methods, as in a fusion.
     """
 
     pan: RasterSource
@@ -96,6 +113,9 @@ class CompareJob:
     crop: int = 0
     coregister: bool = False
     html: Optional[str] = None
+    model: Optional[str] = None
+    steps: int = 0
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -152,6 +172,8 @@ class FuseResult:
     clipped: int = 0
     valid_fraction: float = 1.0
     seconds: float = 0.0
+    model: Optional[str] = None
+    uncertainty: Optional[str] = None
     notes: Tuple[str, ...] = ()
 
 

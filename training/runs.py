@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
+from whetstone.engine.deep import load_model
 from whetstone.engine.deep.ema import EMA
 from whetstone.engine.deep.sampling import Batch, sample, schedule_of
 from whetstone.engine.deep.weights import Card, Model, build_network, save_model
@@ -204,8 +205,6 @@ class Run:
 
     def start_from(self, model: str) -> Card:
         """Begin with the weights of a model of the same architecture; returns its card."""
-        from whetstone.engine.deep.weights import load_model
-
         found = load_model(model, device=str(self.device))
         if found.card.parameters != self.card.parameters:
             raise WhetstoneError(

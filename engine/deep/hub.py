@@ -20,7 +20,7 @@ from .weights import build_network, file_hash, load_weights, read_card
 
 #: Model name -> ``{"repo", "revision", "file", "card", "sha256"}``.
 CATALOGUE = Path(__file__).resolve().parents[2] / "resources" / "models" / "catalogue.json"
-_ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+)@([^/@]+)/(.+)\.safetensors")
+_ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+)@([^/@]+)/((?:[^/\\]+/)*[^/\\]+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ def address(name: str) -> HubModel | None:
             "It looks like this: hf:OWNER/REPO@COMMIT/FILE.safetensors",
         )
     repo, revision, stem = match.groups()
-    return HubModel(
-        stem.rpartition("/")[2], repo, revision, f"{stem}.safetensors", f"{stem}.json"
-    )
+    return HubModel(stem.rpartition("/")[2], repo, revision, f"{stem}.safetensors", f"{stem}.json")
 
 
 def catalogue() -> dict[str, HubModel]:
@@ -112,10 +110,12 @@ def download(model: HubModel, folder: Path, progress: Progress) -> Path:
         load_weights(weights, card, build_network(card))
         os.replace(card_file, target.with_suffix(".json"))
         os.replace(weights, target)  # last: models are found by their weights
+    except Cancelled:
+        raise
     except WhetstoneError as error:
         # What is wrong was found in a folder that is about to go.
         message = error.message.replace(f"{room}{os.sep}", f"{source}/")
-        raise type(error)(error.code, message, error.hint) from None
+        raise WhetstoneError(error.code, message, error.hint) from None
     except OSError as error:
         raise WhetstoneError(
             "MODEL_WRITE", f"'{target}' could not be written: {error.strerror or error}."

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 import numpy as np
 
 from ..classical.statistics import percentile
-from ..errors import WhetstoneError
 from ..interpolation import Taps, lagrange_taps, resample
 from ..nodata import fill_reach
 from ..types import Window
@@ -72,16 +71,6 @@ def _scale(pan: float, ms: Array) -> Scale:
     """Divisors that are positive, whatever a black band says."""
     one = [value if value > 0 else 1.0 for value in (pan, *ms)]
     return Scale(float(one[0]), np.array(one[1:], np.float32))
-
-
-def check_ratio(pair_ratio: float, grid: Grid, name: str) -> None:
-    """Refuse a pair whose ratio is not the model's (a few percent are resampled)."""
-    if abs(pair_ratio / grid.ratio - 1) > 0.15:
-        raise WhetstoneError(
-            "MODEL_RATIO",
-            f"The model {name} is for pairs of ratio {grid.ratio}; this one has {pair_ratio:.4g}.",
-            "Choose a model of that ratio (whetstone models list), or a classical method.",
-        )
 
 
 def lms_and_ms(

@@ -80,7 +80,7 @@ def list_models() -> list[LocalModel]:
 
 
 def find_local(name: str) -> LocalModel | None:
-    """The model called ``name`` (or in the file ``name``) on this machine, None if there is none."""
+    """The model on this machine that is called ``name``, or in that file; None if none is."""
     path = Path(name)
     if path.suffix == ".safetensors" or path.name != name:
         if path.suffix != ".safetensors":

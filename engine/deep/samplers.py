@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..types import Array
 
     Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
-    #: Standard normal noise for the i-th step, counted from 1 (0 is the start noise).
+    #: Standard normal noise for the i-th step, counted from 0; the last step asks for none.
     Noise = Callable[[int], torch.Tensor]
 
 
@@ -36,7 +36,7 @@ def ddim(
     """
     if eta and noise is None:
         raise ValueError("eta > 0 needs noise")
-    for number, i in enumerate(reversed(range(len(timesteps))), 1):
+    for number, i in enumerate(reversed(range(len(timesteps)))):
         here = float(alpha_bar[timesteps[i]])
         before = float(alpha_bar[timesteps[i - 1]]) if i else 1.0
         x0 = denoise(x, timesteps[i])

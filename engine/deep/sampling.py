@@ -60,8 +60,11 @@ def sample(
     steps: int,
     sampler: str = "ddim",
     precision: str = "fp32",
+    pulse: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Sharpened images [n,C,H,W], float32, in the normalised units of the batch.
+
+    ``pulse`` is called before every evaluation of the network, and may raise to stop.
 
     Raises:
         WhetstoneError: ``SAMPLER``, ``STEPS``.
@@ -70,6 +73,7 @@ def sample(
     alpha_bar, timesteps = schedule_of(card), timesteps_of(card, sampler, steps)
 
     def residual(x: Tensor, timestep: int) -> Tensor:
+        pulse()
         t = torch.full((len(x),), float(timestep), device=x.device)
         with _precision(x.device, precision):
             return model.network(*batch, x, t).float()

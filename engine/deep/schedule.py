@@ -25,7 +25,7 @@ TOP_OF_LOGSNR = 0.98
 
 
 def cosine(timesteps: int = TIMESTEPS) -> Array:
-    """``alpha_bar`` of the cosine schedule (Nichol and Dhariwal 2021, eq. 17), betas below 0.999."""
+    """``alpha_bar`` of the cosine schedule (Nichol and Dhariwal 2021, eq. 17), betas to 0.999."""
     u = np.arange(timesteps + 1, dtype=np.float64) / timesteps
     f = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
     return np.cumprod(1 - np.minimum(1 - f[1:] / f[:-1], MAX_BETA))

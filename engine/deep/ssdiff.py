@@ -53,7 +53,10 @@ class SSDiff(nn.Module):
         self.apfm = nn.ModuleList(APFM(d) for d in widths)
         self.res = nn.ModuleList(ResBlock(d) for d in widths[:4])
         self.down, self.up = _resamplers(width)
-        self.spatial_down, self.spatial_up = (None, None) if share_resample else _resamplers(width)
+        self.spatial_down: nn.ModuleList | None = None
+        self.spatial_up: nn.ModuleList | None = None
+        if not share_resample:
+            self.spatial_down, self.spatial_up = _resamplers(width)
         self.head = Head(width, bands)
         for block in (self.spa_stem, self.spe_stem, *self.res):
             nn.init.zeros_(block.out.weight)
@@ -216,7 +219,7 @@ class APFM(nn.Module):
 
 
 def fmim(y: Tensor, low: float) -> Tensor:
-    """Frequency modulation: what lies in the 2x2 lowest bins of the 2-D spectrum shrinks to ``low``.
+    """Frequency modulation: what lies in the 2x2 lowest bins of the spectrum shrinks to ``low``.
 
     The exact equivalent of masking the shifted FFT and taking the real part (spec §2.6), as a
     projection on seven cosine and sine images. y: [B,D,H,W].

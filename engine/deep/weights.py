@@ -6,17 +6,28 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
-from typing import get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..errors import WhetstoneError
+from .device import pick_device
 from .ssdiff import SSDiff
 
 CARD_VERSION = 1
@@ -66,9 +77,7 @@ class Card:
     )
     limits: Tuple[Optional[float], Optional[float]] = (0.0, 1.0)
     residual_scale: float = 1.0
-    schedule: Dict[str, Any] = field(
-        default_factory=lambda: {"kind": "cosine", "timesteps": 1000}
-    )
+    schedule: Dict[str, Any] = field(default_factory=lambda: {"kind": "cosine", "timesteps": 1000})
     steps: int = 10
     start: str = "noise"
     training: Dict[str, Any] = field(default_factory=dict)
@@ -122,8 +131,8 @@ def save_model(path: str | os.PathLike[str], network: nn.Module, card: Card) -> 
     part = target.with_name(target.name + ".part")
     card_part = target.with_name(target.name + ".card.part")
     try:
-        save_file(tensors, part, metadata={"format": "pt"})
-        card = Card(**{**_values(card), "sha256": file_hash(part)})
+        part.write_bytes(save(tensors, metadata={"format": "pt"}))
+        card = replace(card, sha256=file_hash(part))
         card_part.write_text(card.to_json(), encoding="utf-8")
         os.replace(card_part, target.with_suffix(".json"))
         os.replace(part, target)  # last: models are found by their weights
@@ -136,10 +145,6 @@ def save_model(path: str | os.PathLike[str], network: nn.Module, card: Card) -> 
             with suppress(OSError):
                 leftover.unlink()
     return card
-
-
-def _values(card: Card) -> dict[str, Any]:
-    return {f.name: getattr(card, f.name) for f in fields(Card)}
 
 
 def file_hash(path: Path) -> str:
@@ -172,14 +177,13 @@ def read_card(path: Path) -> Card:
             f"'{path}' is not a model card of version {CARD_VERSION}.",
             "Update Whetstone, or import the weights again.",
         )
-    needed = {
-        f.name for f in fields(Card) if f.default is MISSING and f.default_factory is MISSING
-    }
+    needed = {f.name for f in fields(Card) if f.default is MISSING and f.default_factory is MISSING}
     hints = get_type_hints(Card)
     wrong = sorted((set(data) - set(hints)) | (needed - set(data)))
     if wrong:
         raise WhetstoneError(
-            "MODEL_CARD", f"The model card '{path}' has unknown or missing keys: {', '.join(wrong)}."
+            "MODEL_CARD",
+            f"The model card '{path}' has unknown or missing keys: {', '.join(wrong)}.",
         )
     for key, value in data.items():
         small = key in ("bands", "ratio", "window", "steps") and value in range(1)
@@ -259,5 +263,5 @@ def read_model(path: Path, device: str | torch.device = "cpu") -> Model:
     card = read_card(path.with_suffix(".json"))
     network = build_network(card)
     load_weights(path, card, network)
-    where = torch.device(device)
+    where = pick_device(device) if isinstance(device, str) else device
     return Model(card, network.to(where).eval(), where)

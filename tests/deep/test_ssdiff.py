@@ -358,9 +358,9 @@ def test_whole_network_equals_its_plain_form(network):
     assert ssdiff.fmim is fmim
 
 
-def test_bf16_changes_the_residual_by_less_than_one_percent(network):
+def test_bf16_changes_the_residual_by_less_than_two_percent(network):
     batch = inputs(size=32)
     exact = run(network, 500, batch)
     with torch.autocast("cpu", torch.bfloat16):
         rough = run(network, 500, batch).float()
-    assert (rough - exact).square().mean() < 0.01**2 * exact.square().mean()
+    assert (rough - exact).square().mean() < 0.02**2 * exact.square().mean()

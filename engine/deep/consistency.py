@@ -1,0 +1,93 @@
+"""Consistency: the fused image, seen through the MS sensor, is the measured MS.
+
+A smooth correction is added: ``up(m)`` with ``down(x + up(m)) = ms``, where ``down`` filters by
+each band's MTF and samples at the MS pixel centres and ``up`` interpolates. Both are separable, so
+m solves ``D_r U_r m (D_c U_c)' = ms - down(x)`` with two small matrices per window and band.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..interpolation import Taps, filter_taps, lagrange_taps, mirror
+from ..mtf import product_kernel
+from ..types import Window
+
+if TYPE_CHECKING:
+    from ..pair import Pair
+    from ..types import Array
+
+#: Side of the windows the correction is solved in, and the margin around them, in PAN pixels per
+#: unit of ratio (so, in MS pixels). Beyond the margin nothing of a correction is left.
+CORE, MARGIN = 32, 16
+
+
+class Consistency:
+    """The correction for windows of a pair."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self.core = round(CORE * pair.ratio)
+        self.margin = round(MARGIN * pair.ratio)
+        self._gains = pair.sensor.ms_gains
+
+    def correct(self, image: Array, region: Window, valid: Array | None) -> Array:
+        """``image`` (B, h, w) of a PAN region in digital numbers, corrected; edges are mirrored."""
+        geometry = self._pair.geometry
+        ms = geometry.ms_window(region)
+        measured, ms_valid = self._pair.read_ms(ms)
+        out = image.copy()
+        for gain in dict.fromkeys(self._gains):
+            rows = _operators(gain, geometry.ratio[1], *self._places(1, ms, region))
+            cols = _operators(gain, geometry.ratio[0], *self._places(0, ms, region))
+            for band in (b for b, g in enumerate(self._gains) if g == gain):
+                seen = rows.down @ image[band].astype(np.float64) @ cols.down.T
+                residual = measured[band] - seen
+                if ms_valid is not None:
+                    residual[~ms_valid] = 0
+                if valid is not None:
+                    covered = rows.reach @ (~valid).astype(np.float64) @ cols.reach.T
+                    residual[covered > 0.05] = 0
+                m = rows.inverse @ residual @ cols.inverse.T
+                out[band] += (rows.up @ m @ cols.up.T).astype(image.dtype)
+        return out
+
+    def _places(self, axis: int, ms: Window, region: Window) -> tuple[tuple[float, ...], int]:
+        """Positions of the MS pixels in the region along an axis, and the region's size."""
+        first, count = (ms.col, ms.width) if axis == 0 else (ms.row, ms.height)
+        start, size = (
+            (region.col, region.width) if axis == 0 else (region.row, region.height)
+        )
+        index = np.arange(first, first + count)
+        places = self._pair.geometry.pan_position(axis, index) - start
+        return tuple(np.round(places, 6)), size
+
+
+class _Operators:
+    """The 1-D matrices of a window's axis with ``n`` PAN and ``k`` MS pixels."""
+
+    def __init__(self, gain: float, ratio: float, places: Array, size: int) -> None:
+        kernel = product_kernel(gain, ratio)
+        self.down = _matrix(filter_taps(places, kernel), size)  # (k, n)
+        positions = (np.arange(size) - places[0]) / ratio
+        self.up = _matrix(lagrange_taps(np.round(positions, 9)), len(places))  # (n, k)
+        self.reach = np.abs(self.down)
+        self.inverse = np.linalg.inv(self.down @ self.up)  # (k, k)
+
+
+@lru_cache(maxsize=64)
+def _operators(gain: float, ratio: float, places: tuple[float, ...], size: int) -> _Operators:
+    return _Operators(gain, ratio, np.array(places), size)
+
+
+def _matrix(taps: Taps, size: int) -> Array:
+    """Taps as a dense matrix (outputs, size); what they reach beyond the input is mirrored."""
+    out = np.zeros((len(taps.start), size))
+    folded = mirror(taps.first, taps.stop, size)
+    rows = np.arange(len(taps.start))
+    for k in range(taps.weights.shape[1]):
+        np.add.at(out, (rows, folded[taps.start + k - taps.first]), taps.weights[:, k])
+    return out

@@ -1,0 +1,49 @@
+"""All fusion methods by name: the classical ones, and the deep models that need torch to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Union
+
+from .classical import METHODS as CLASSICAL
+from .classical import Method
+from .errors import WhetstoneError
+
+
+@dataclass(frozen=True)
+class DeepMethod:
+    """A deep model with the words the user interfaces need; ``engine.deep`` does the work."""
+
+    name: str
+    title: str
+    family: str
+    summary: str
+    source: str
+
+
+AnyMethod = Union[Method, DeepMethod]
+
+DEEP: dict[str, DeepMethod] = {
+    "ssdiff": DeepMethod(
+        "ssdiff",
+        "SSDiff",
+        "deep",
+        "Spatial-spectral integrated diffusion: two branches predict the residual between the "
+        "interpolated MS and the sharp image. Needs a trained model and torch.",
+        "Zhong et al. 2024 (NeurIPS)",
+    )
+}
+METHODS: dict[str, AnyMethod] = {**CLASSICAL, **DEEP}
+
+
+def find_method(name: str) -> AnyMethod:
+    """The method called ``name`` (any case, "_" for "-"); refused with suggestions otherwise."""
+    plain = name.strip().lower().replace("_", "-")
+    if plain in METHODS:
+        return METHODS[plain]
+    near = get_close_matches(plain, list(METHODS), n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise WhetstoneError(
+        "METHOD_UNKNOWN", f"There is no method {name!r}.", f"{hint}All: {', '.join(METHODS)}."
+    )
