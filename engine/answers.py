@@ -68,7 +68,10 @@ def _fuse_text(r: FuseResult) -> str:
     return table(
         [
             ("fused", r.out),
-            ("method", f"{r.method}, sensor {r.sensor}" + (f", model {r.model}" if r.model else "")),
+            (
+                "method",
+                f"{r.method}, sensor {r.sensor}" + (f", model {r.model}" if r.model else ""),
+            ),
             ("image", f"{r.width} x {r.height} pixels, {r.bands} bands, {r.dtype}"),
             ("ratio", f"{r.ratio:g}, MS pixel 0 at {r.phase[0]:g}, {r.phase[1]:g} PAN pixels"),
             ("shift", _shift_text(r)),
@@ -141,7 +144,11 @@ def _models_text(r: ModelList) -> str:
 def _model_text(r: ModelShown) -> str:
     c = r.card
     scale = c["normalisation"]
-    divisor = {"full_scale": "{value:g}", "percentile": "percentile {value:g} of their own values"}
+    divisor = {
+        "full_scale": "{value:g}",
+        "percentile": "percentile {value:g} of their own values",
+        "standard": "their own deviation about their mean",
+    }
     form = divisor.get(scale.get("kind"), "{kind} {value}")
     low, high = ("open" if limit is None else f"{limit:g}" for limit in c["limits"])
     rows = [

@@ -204,37 +204,43 @@ def _output_band(band: BandInfo, dtype: np.dtype, nodata: float | None) -> BandI
 def _outputs(job: FuseJob, plan: _Plan, pair: Pair, deep: DeepFusion | None) -> list[Output]:
     """The fused image and, if asked for, the uncertainty."""
     inputs = [*job.pan.paths, *job.ms.paths]
-    common = {"format": job.format, "overviews": job.overviews}
     fingerprint = _fingerprint(deep.job if deep else job, deep.tags if deep else {})
-    found = [Output(job.out, plan.spec, pair.backend, fingerprint=fingerprint, inputs=inputs, **common)]
+
+    def output(path: str, spec: OutputSpec, others: list[str]) -> Output:
+        return Output(
+            path,
+            spec,
+            pair.backend,
+            fingerprint=fingerprint,
+            inputs=[*inputs, *others],
+            format=job.format,
+            overviews=job.overviews,
+        )
+
+    found = [output(job.out, plan.spec, [])]
     if job.uncertainty:
         if os.path.abspath(job.uncertainty) == os.path.abspath(job.out):
             raise WhetstoneError(
                 "OUT_IS_INPUT", "The image and its uncertainty cannot be one file.", "Rename one."
             )
-        bands = tuple(
-            BandInfo(
-                "float32",
-                float("nan"),
-                scale=band.scale,
-                unit=band.unit,
-                name=f"standard deviation of {band.name or f'band {number}'}",
-            )
-            for number, band in enumerate(plan.spec.bands, 1)
-        )
-        options = {k: v for k, v in job.creation_options.items() if k.upper() != "PREDICTOR"}
-        spec = replace(plan.spec, bands=bands, creation_options=options)
-        found.append(
-            Output(
-                job.uncertainty,
-                spec,
-                pair.backend,
-                fingerprint=fingerprint,
-                inputs=[*inputs, job.out],
-                **common,
-            )
-        )
+        found.append(output(job.uncertainty, _uncertainty_spec(plan.spec), [job.out]))
     return found
+
+
+def _uncertainty_spec(spec: OutputSpec) -> OutputSpec:
+    """The file of standard deviations: float32 in the units of the image, NaN where invalid."""
+    bands = tuple(
+        BandInfo(
+            "float32",
+            float("nan"),
+            scale=band.scale,
+            unit=band.unit,
+            name=f"standard deviation of {band.name or f'band {number}'}",
+        )
+        for number, band in enumerate(spec.bands, 1)
+    )
+    options = {k: v for k, v in spec.creation_options.items() if k.upper() != "PREDICTOR"}
+    return replace(spec, bands=bands, creation_options=options)
 
 
 def _fingerprint(job: FuseJob, tags: dict[str, str]) -> str:
@@ -359,9 +365,7 @@ def _apply_deep(
             values = [to_output(strip.image, strip.valid, plan.dtype, plan.nodata)]
             if strip.deviation is not None and len(outputs) > 1:
                 nan = float("nan")
-                values.append(
-                    to_output(strip.deviation, strip.valid, np.dtype(np.float32), nan)
-                )
+                values.append(to_output(strip.deviation, strip.valid, np.dtype(np.float32), nan))
             pending.append(writer.submit(write, strip.window, values))
             while len(pending) > 2:
                 pending.popleft().result()

@@ -75,6 +75,7 @@ command -v dpkg-query >/dev/null ||
     fail "this script sets up Debian and Ubuntu; elsewhere install QGIS >= 3.22 with its Python," \
          "GDAL and xvfb, and make the environments from requirements/ by hand"
 install_packages
-environment engine "" requirements/engine.txt requirements/dev.txt
+environment engine "" requirements/engine.txt requirements/deep.txt requirements/training.txt \
+    requirements/dev.txt
 environment qgis --system-site-packages requirements/qgis.txt
 say "ready (.venv/engine and .venv/qgis)"

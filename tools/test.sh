@@ -26,7 +26,7 @@ suite() {
 
 QT_QPA_PLATFORM=offscreen suite "Python of QGIS" "tests/unit tests/qgis tests/real" \
     .venv/qgis/bin/python -m pytest -q -p no:cacheprovider
-suite "Python of the engine" "tests/unit" \
+suite "Python of the engine" "tests/unit tests/deep tests/training" \
     env QT_QPA_PLATFORM=offscreen .venv/engine/bin/python -m pytest -q -p no:cacheprovider
 unset QT_QPA_PLATFORM
 suite "QGIS window" "tests/gui" \

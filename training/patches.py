@@ -8,30 +8,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple
 
 import h5py
 import numpy as np
 import torch
 from torch import Tensor
-from whetstone.engine.deep.inputs import scale_of
+from whetstone.engine.deep.inputs import Scale, scale_of
 from whetstone.engine.errors import WhetstoneError
+
+if TYPE_CHECKING:
+    from config import Config
 
 KEYS = ("pan", "lms", "ms", "gt")
 
 
 @dataclass(frozen=True)
 class Chips:
-    """One scene, normalised: float32 tensors, ``image_scale`` [C] back to digital numbers."""
+    """One scene, normalised: float32 tensors, ``scale`` brings them back to digital numbers.
+
+    ``phase`` is where MS pixel 0 lies on the PAN grid of a chip, in PAN pixels.
+    """
 
     name: str
     sensor: str
     ratio: int
+    phase: float
     pan: Tensor
     lms: Tensor
     ms: Tensor
     gt: Tensor
-    image_scale: Tensor
+    scale: Scale
 
     @property
     def bands(self) -> int:
@@ -40,7 +47,7 @@ class Chips:
 
     def to(self, device: torch.device) -> Chips:
         """The scene on a device."""
-        moved = {k: getattr(self, k).to(device) for k in (*KEYS, "image_scale")}
+        moved = {key: getattr(self, key).to(device) for key in KEYS}
         return replace(self, **moved)
 
 
@@ -53,111 +60,138 @@ class Draw(NamedTuple):
     gt: Tensor
 
 
-def load(path: Path, normalisation: dict, split: str) -> list[Chips]:
-    """All scenes of a split ("train" or "val"), normalised.
+def load(
+    train: Path, val: Path | None, normalisation: dict[str, Any]
+) -> tuple[list[Chips], list[Chips]]:
+    """The scenes to train on and those to validate on, normalised.
 
-    A PanCollection file (datasets gt, ms, lms, pan at its root) is one scene of either split.
+    Without a file for validation, the one for training holds both splits. PanCollection files
+    (datasets gt, ms, lms, pan at the root) hold one.
     """
-    if not path.is_file():
-        raise WhetstoneError(
-            "PATCHES", f"There is no file '{path}'.", "Make it with training/prepare_patches.py."
-        )
-    with h5py.File(path) as file:
-        if "gt" in file:
-            return [_chips(path.stem, file, normalisation)]
-        return [_chips(name, group, normalisation) for name, group in file.get(split, {}).items()]
+    both = []
+    for path, split in ((train, "train"), (val or train, "val")):
+        try:
+            with h5py.File(path) as file:
+                if "gt" not in file:
+                    groups = file.get(split, {}).items()
+                    both.append([_chips(name, group, normalisation) for name, group in groups])
+                elif split == "val" and val is None:
+                    raise WhetstoneError(
+                        "PATCHES",
+                        f"'{path}' is a PanCollection file of one split.",
+                        "Name the one to validate on with --val-patches.",
+                    )
+                else:
+                    both.append([_chips(path.stem, file, normalisation)])
+        except OSError:
+            raise WhetstoneError(
+                "PATCHES",
+                f"'{path}' is not there, or no HDF5 file.",
+                "Make it with training/prepare_patches.py.",
+            ) from None
+    if not both[0]:
+        raise WhetstoneError("PATCHES", f"'{train}' holds no scene to train on.")
+    return both[0], both[1]
 
 
-def _chips(name: str, group: h5py.Group, normalisation: dict) -> Chips:
+def _chips(name: str, group: h5py.Group, normalisation: dict[str, Any]) -> Chips:
     missing = [key for key in KEYS if key not in group]
     if missing:
         raise WhetstoneError("PATCHES", f"The scene {name} lacks {', '.join(missing)}.")
     arrays = {key: np.asarray(group[key], np.float32) for key in KEYS}
     bands_first = arrays["ms"].swapaxes(0, 1)
     scale = scale_of(normalisation, arrays["pan"], bands_first.reshape(len(bands_first), -1))
-    image = scale.image
+    for key, values in arrays.items():
+        arrays[key] = scale.of_pan(values) if key == "pan" else scale.of_image(values)
+    ratio = arrays["pan"].shape[-1] // arrays["ms"].shape[-1]
     return Chips(
-        name,
-        str(group.attrs.get("sensor", "")),
-        arrays["pan"].shape[-1] // arrays["ms"].shape[-1],
-        torch.from_numpy(arrays["pan"] / np.float32(scale.pan)),
-        *(torch.from_numpy(arrays[key] / image) for key in ("lms", "ms", "gt")),
-        torch.from_numpy(scale.ms),
+        name=name,
+        sensor=str(group.attrs.get("sensor", "")),
+        ratio=ratio,
+        phase=float(group.attrs.get("phase", ratio // 2)),  # PanCollection keeps pixel 2 of 4
+        scale=scale,
+        **{key: torch.from_numpy(values) for key, values in arrays.items()},
     )
 
 
+def check(scenes: list[Chips], config: Config, side: int, phase: float) -> None:
+    """Refuse scenes that do not fit a config, patches of ``side`` pixels and a phase."""
+    for scene in scenes:
+        chip = min(scene.pan.shape[-2:])
+        if scene.bands < config.bands or (scene.bands != config.bands and not config.any_bands):
+            trouble = f"has {scene.bands} bands, the config {config.bands}"
+        elif scene.ratio != config.ratio:
+            trouble = f"has the ratio {scene.ratio}, the config {config.ratio}"
+        elif chip < side:
+            trouble = f"has chips of {chip} pixels, patches of {side} are asked for"
+        elif scene.phase != phase:
+            trouble = f"has its first MS pixel at {scene.phase:g}, the others at {phase:g}"
+        elif config.augment and phase != (scene.ratio - 1) / 2:
+            trouble = f"has its first MS pixel at {phase:g}; flips move that: set augment = false"
+        else:
+            continue
+        raise WhetstoneError("PATCHES", f"The scene {scene.name} {trouble}.")
+
+
 class Patches:
-    """Random patches of several scenes with the same ratio.
+    """Random patches of scenes that :func:`check` found to fit."""
 
-    Args:
-        scenes: What :func:`load` returned, at least one.
-        bands: Bands of the model. Scenes with more give a random subset of that many; those with
-            fewer are refused.
-        size: Side of a patch in PAN pixels.
-        augment: Flips and rotations; with ``any_bands`` also random band order.
-    """
-
-    def __init__(
-        self, scenes: list[Chips], bands: int, size: int, *, augment: bool, any_bands: bool
-    ) -> None:
-        if not scenes:
-            raise WhetstoneError("PATCHES", "The file holds no scene of this split.")
-        for scene in scenes:
-            if scene.bands < bands or (scene.bands != bands and not any_bands):
-                raise WhetstoneError(
-                    "PATCHES", f"{scene.name} has {scene.bands} bands, the model {bands}."
-                )
-            if scene.ratio != scenes[0].ratio or min(scene.pan.shape[-2:]) < size:
-                raise WhetstoneError(
-                    "PATCHES",
-                    f"{scene.name} has ratio {scene.ratio} and chips of "
-                    f"{scene.pan.shape[-1]} px; patches of {size} px at ratio "
-                    f"{scenes[0].ratio} are asked for.",
-                )
-        self.scenes, self.bands, self.size = scenes, bands, size
-        self.augment, self.any_bands = augment, any_bands
-        area = np.array([s.pan.numel() for s in scenes], float)
+    def __init__(self, scenes: list[Chips], config: Config) -> None:
+        self.scenes, self.config = scenes, config
+        area = np.array([scene.pan.numel() for scene in scenes], float)
         self._odds = area / area.sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> Draw:
-        """``count`` patches, a function of the generator's state alone."""
-        picks = [self._one(rng) for _ in range(count)]
-        return Draw(*(torch.stack(parts) for parts in zip(*picks)))
+        """``count`` patches, a function of the generator's state alone; scene by scene."""
+        which = rng.choice(len(self.scenes), size=count, p=self._odds)
+        numbers, counts = np.unique(which, return_counts=True)
+        parts = [self._of(self.scenes[i], n, rng) for i, n in zip(numbers, counts)]
+        return Draw(*(torch.cat(same) for same in zip(*parts)))
 
-    def _one(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        scene = self.scenes[int(rng.choice(len(self.scenes), p=self._odds))]
-        r, size = scene.ratio, self.size
-        chip = int(rng.integers(len(scene.pan)))
-        height, width = scene.pan.shape[-2:]
-        row = r * int(rng.integers((height - size) // r + 1))
-        col = r * int(rng.integers((width - size) // r + 1))
-        bands = np.arange(scene.bands)
-        if self.any_bands:
-            bands = rng.permutation(scene.bands)[: self.bands]
-        turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if self.augment else (0, False)
-        out = []
-        for key in KEYS:
-            step = r if key == "ms" else 1
-            rows = slice(row // step, (row + size) // step)
-            cols = slice(col // step, (col + size) // step)
-            image = getattr(scene, key)[chip, :, rows, cols]
-            if key != "pan":
-                image = image[bands]
-            image = torch.rot90(image, turns, (1, 2))
-            out.append(image.flip(2) if flip else image)
-        return tuple(out)
+    def _of(self, scene: Chips, count: int, rng: np.random.Generator) -> Draw:
+        config, r = self.config, scene.ratio
+        rows, cols = ((n - config.patch) // r + 1 for n in scene.pan.shape[-2:])
+        places = rng.integers((len(scene.pan), rows, cols), size=(count, 3)) * (1, r, r)
+        bands = np.tile(np.arange(scene.bands), (count, 1))
+        if config.any_bands:
+            bands = rng.permuted(bands, axis=1)[:, : config.bands]
+        turns = rng.integers(8, size=count) if config.augment else np.zeros(count, np.int64)
+        return cut(scene, config.patch, places, bands, turns)
 
 
-def windows(scene: Chips, size: int, bands: int) -> Iterator[Draw]:
-    """All whole, non-overlapping patches of a scene, chip by chip, in its first ``bands`` bands."""
-    r = scene.ratio
-    for chip in range(len(scene.pan)):
-        parts = []
-        for key in KEYS:
-            step = r if key == "ms" else 1
-            side = size // step
-            image = getattr(scene, key)[chip]
-            image = image if key == "pan" else image[:bands]
-            cut = image.unfold(1, side, side).unfold(2, side, side)  # [C,i,j,side,side]
-            parts.append(cut.permute(1, 2, 0, 3, 4).flatten(0, 1))
-        yield Draw(*parts)
+def cut(scene: Chips, side: int, places: np.ndarray, bands: np.ndarray, turns: np.ndarray) -> Draw:
+    """n patches of a scene, by one gather per image.
+
+    Args:
+        scene: On any device; the patches are made there.
+        side: Of the patches, in PAN pixels.
+        places: Chip, row and column [n,3], rows and columns multiples of the ratio.
+        bands: [n,C]
+        turns: [n], 0 to 7: bit 1 flips the rows, bit 2 the columns, then bit 0 swaps the axes.
+    """
+    device = scene.pan.device
+    chip, row, col = torch.from_numpy(places).to(device).T[:, :, None, None]
+    channel, turn = (torch.from_numpy(x).to(device) for x in (bands, turns))
+    swap, flip_rows, flip_cols = ((turn[:, None, None] >> bit & 1).bool() for bit in range(3))
+    out = []
+    for key in KEYS:
+        step = scene.ratio if key == "ms" else 1
+        size = side // step
+        down, across = torch.arange(size, device=device)[:, None], torch.arange(size, device=device)
+        i, j = torch.where(swap, across, down), torch.where(swap, down, across)  # [n,size,size]
+        i, j = torch.where(flip_rows, size - 1 - i, i), torch.where(flip_cols, size - 1 - j, j)
+        rows, cols = (row // step + i)[:, None], (col // step + j)[:, None]
+        channels = torch.zeros_like(channel[:, :1]) if key == "pan" else channel
+        out.append(getattr(scene, key)[chip[:, None], channels[:, :, None, None], rows, cols])
+    return Draw(*out)
+
+
+def windows(scene: Chips, side: int, bands: int, batch: int) -> Iterator[Draw]:
+    """All whole, non-overlapping patches of a scene in its first ``bands`` bands, in batches."""
+    n, _, height, width = scene.pan.shape
+    starts = (np.arange(0, length - side + 1, side) for length in (height, width))
+    places = np.stack(np.meshgrid(np.arange(n), *starts, indexing="ij"), -1).reshape(-1, 3)
+    for first in range(0, len(places), batch):
+        part = places[first : first + batch]
+        first_bands = np.tile(np.arange(bands), (len(part), 1))
+        yield cut(scene, side, part, first_bands, np.zeros(len(part), np.int64))

@@ -18,27 +18,45 @@ import sys
 import tempfile
 from math import lcm
 from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
 
 import h5py
 import numpy as np
+from config import quiet
 from tqdm import tqdm
 from whetstone.engine import DegradeJob, Progress, RasterSource, WhetstoneError, run
-from whetstone.engine.deep.inputs import Grid, lms_and_ms
+from whetstone.engine.deep.inputs import Grid, lms_and_ms, read_inputs
 from whetstone.engine.deep.ssdiff import STRIDE
-from whetstone.engine.interpolation import mirror
+from whetstone.engine.interpolation import lagrange_taps, mirror, resample
+from whetstone.engine.metrics.reference import ergas
 from whetstone.engine.pair import Geometry, Pair, open_pair
-from whetstone.engine.raster.source import open_source
-from whetstone.engine.registration import estimate_shift
-from whetstone.engine.tiling import thread_count
+from whetstone.engine.raster.source import Source, open_source
+from whetstone.engine.registration import Shift, estimate_shift
 from whetstone.engine.types import Window
 
 #: Where MS pixel 0 lies on the PAN grid of every patch that is written (common corner at 4).
 PHASES = {2: 0.5, 3: 1.0, 4: 1.5}
+#: Side of the chips without missing pixels that scenes with some are cut into.
+CHIP = 96
 
 
-def main() -> int:
+class LeftOut(Exception):
+    """Why a scene is no use here."""
+
+
+class Made(NamedTuple):
+    """A scene as it is stored: arrays [n,...] by name, and what is said of them."""
+
+    arrays: dict[str, np.ndarray]
+    attributes: dict[str, str]
+
+
+def main() -> None:
     """Read the scenes of both splits and write the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="PATH")
     parser.add_argument("--val", type=Path, nargs="+", default=[], metavar="PATH")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="such as WV2_*")
@@ -49,116 +67,162 @@ def main() -> int:
         "--chip-phase", type=float, help="place of MS pixel 0 in .npz chips (default: the corner's)"
     )
     args = parser.parse_args()
+    splits = {
+        split: [place for path in paths for place in scenes(path, args.only)]
+        for split, paths in (("train", args.train), ("val", args.val))
+    }
+    if shared := {p.resolve() for p in splits["train"]} & {p.resolve() for p in splits["val"]}:
+        raise WhetstoneError("PATCHES", f"'{min(shared)}' is named for both splits.")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     part = args.out.with_name(args.out.name + ".part")
     try:
         with h5py.File(part, "w") as file:
-            for split, paths in (("train", args.train), ("val", args.val)):
-                places = [p for path in paths for p in scenes(path, args.only)]
+            for split, places in splits.items():
+                group = file.create_group(split)
                 for place in tqdm(places, desc=split, disable=not sys.stderr.isatty()):
-                    write(file.require_group(split), place, args)
+                    write(group, place, args)
+            if not len(file["train"]):
+                raise WhetstoneError("PATCHES", "No scene is left to train on.")
         os.replace(part, args.out)
-    except WhetstoneError as error:
-        sys.exit(f"{error.code}: {error}")
     finally:
         part.unlink(missing_ok=True)
-    return 0
 
 
 def scenes(path: Path, patterns: list[str]) -> list[Path]:
     """The scenes a path names: *_pan.tif files and .npz chips."""
     found = sorted([*path.glob("*_pan.tif"), *path.glob("*.npz")]) if path.is_dir() else [path]
     found = [p for p in found if any(fnmatch.fnmatch(p.name, pattern) for pattern in patterns)]
-    if not found:
+    if not found or not found[0].exists():
         raise WhetstoneError("PATCHES", f"'{path}' holds no scene named {' or '.join(patterns)}.")
     return found
 
 
 def write(split: h5py.Group, place: Path, args: argparse.Namespace) -> None:
-    """Add one scene, unless its ratio is another."""
+    """Add one scene; one that is left out is said."""
     grid = Grid(args.ratio, PHASES[args.ratio])
-    chip_phase = grid.phase if args.chip_phase is None else args.chip_phase
     name = place.name.removesuffix("_pan.tif").removesuffix(".npz")
-    if place.suffix == ".npz":
-        arrays, attributes = chips(place, grid, chip_phase)
-    else:
-        arrays, attributes = scene(place, grid, not args.no_coregister)
-    if not arrays:
-        print(f"{name}: left out, {attributes['reason']}", file=sys.stderr)
+    if name in split:
+        raise WhetstoneError("PATCHES", f"Two scenes of a split are called {name}.", f"'{place}'")
+    try:
+        if place.suffix == ".npz":
+            phase = grid.phase if args.chip_phase is None else args.chip_phase
+            made = chips(place, grid, phase)
+        else:
+            made = scene(place, grid, not args.no_coregister)
+    except LeftOut as reason:
+        tqdm.write(f"{name}: left out, {reason}", file=sys.stderr)
         return
     group = split.create_group(name)
-    group.attrs.update({"ratio": args.ratio, "phase": grid.phase, **attributes})
-    for key, values in arrays.items():
+    group.attrs.update({"ratio": args.ratio, "phase": grid.phase, **made.attributes})
+    for key, values in made.arrays.items():
         group.create_dataset(key, data=values, compression="lzf")
 
 
-def chips(path: Path, grid: Grid, phase: float) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def chips(path: Path, grid: Grid, phase: float) -> Made:
     """Chips that come with their truth; each is mirrored at its own borders."""
-    data = np.load(path, allow_pickle=False)
-    side = data["pan"].shape[-1]
+    try:
+        data = np.load(path, allow_pickle=False)
+        pan, small, gt = data["pan"], data["ms"].astype(np.float32), data["gt"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise WhetstoneError("PATCHES", f"'{path}' holds no chips: {error}.") from None
+    height, width = pan.shape[-2:]
+    if (height, width) != tuple(grid.ratio * n for n in small.shape[-2:]):
+        raise LeftOut(f"its ratio is {height / small.shape[-2]:g}")
     geometry = Geometry((float(grid.ratio),) * 2, (phase,) * 2)
     made = []
-    for ms in data["ms"].astype(np.float32):
+    for chip in small:
 
-        def read(window: Window, ms: np.ndarray = ms) -> np.ndarray:
-            rows = mirror(window.row, window.stop[1], ms.shape[1])
-            cols = mirror(window.col, window.stop[0], ms.shape[2])
-            return ms[:, rows[:, None], cols]
+        def read(window: Window, chip: np.ndarray = chip) -> np.ndarray:
+            rows = mirror(window.row, window.stop[1], chip.shape[1])
+            cols = mirror(window.col, window.stop[0], chip.shape[2])
+            return chip[:, rows[:, None], cols]
 
-        made.append(lms_and_ms(read, geometry, Window(0, 0, side, side), grid))
+        made.append(lms_and_ms(read, geometry, Window(0, 0, width, height), grid))
     lms, ms = (np.stack(parts) for parts in zip(*made))
-    sensor = path.name.split("_")[0].lower()
-    return {"pan": data["pan"][:, None], "lms": lms, "ms": ms, "gt": data["gt"]}, {"sensor": sensor}
+    arrays = {"pan": pan[:, None], "lms": lms, "ms": ms, "gt": gt}
+    return Made(arrays, {"sensor": path.name.split("_")[0].lower()})
 
 
-def scene(
-    pan: Path, grid: Grid, coregister: bool
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """One GeoTIFF pair at reduced resolution, as one chip."""
+def scene(pan: Path, grid: Grid, coregister: bool) -> Made:
+    """One GeoTIFF pair at reduced resolution: one chip, or several where pixels are missing."""
     stem = str(pan).removesuffix("_pan.tif")
-    ms, gt = Path(f"{stem}_ms.tif"), Path(f"{stem}_gt.tif")
-    with tempfile.TemporaryDirectory() as scratch:
-        if not gt.exists():
-            job = DegradeJob(RasterSource.of(str(pan)), RasterSource.of(str(ms)), scratch)
-            if wrong := other_ratio(pan, ms, grid):
-                return {}, wrong
-            pan, ms, gt = (Path(getattr(run(job), key)) for key in ("pan", "ms", "gt"))
-        if wrong := other_ratio(pan, ms, grid):
-            return {}, wrong
-        with opened(pan, ms) as pair, open_source(
-            RasterSource.of(str(gt)), pair.backend, "the truth"
-        ) as truth:
-            if coregister:
-                shift = estimate_shift(pair, thread_count(0), Progress())
-                moved = pair.moved(shift.dx, shift.dy) if shift.known else pair
-            step = lcm(STRIDE, grid.ratio)
-            width, height = (n - n % step for n in pair.scene.shape[::-1])
-            window = Window(0, 0, width, height)
-            lms, small = lms_and_ms(
-                lambda w: pair.read_ms(w)[0], (moved if coregister else pair).geometry, window, grid
-            )
-            arrays = {
-                "pan": pair.read_pan(window)[0][None],
-                "lms": lms,
-                "ms": small,
-                "gt": truth.read(window)[0],
-            }
-            sensor = pair.sensor.key
-            roles = ",".join(pair.sensor.roles)
-    return {k: v[None] for k, v in arrays.items()}, {"sensor": sensor, "roles": roles}
-
-
-def opened(pan: Path, ms: Path) -> Pair:
-    """The pair as the engine ties it."""
-    return open_pair(RasterSource.of(str(pan)), RasterSource.of(str(ms)))
-
-
-def other_ratio(pan: Path, ms: Path, grid: Grid) -> dict[str, str] | None:
-    """Why a pair does not fit the grid, if it does not."""
-    with opened(pan, ms) as pair:
+    files = [str(pan), f"{stem}_ms.tif", f"{stem}_gt.tif"]
+    with open_pair(*map(RasterSource.of, files[:2])) as pair:
         if abs(pair.ratio - grid.ratio) > 1e-3:
-            return {"reason": f"its ratio is {pair.ratio:g}"}
-    return None
+            raise LeftOut(f"its ratio is {pair.ratio:g}")
+    with tempfile.TemporaryDirectory() as scratch:
+        if not Path(files[2]).exists():
+            job = DegradeJob(*map(RasterSource.of, files[:2]), scratch)
+            degraded = run(job)
+            files = [degraded.pan, degraded.ms, degraded.gt]
+        with (
+            open_pair(*map(RasterSource.of, files[:2])) as pair,
+            open_source(RasterSource.of(files[2]), pair.backend, "the truth") as truth,
+        ):
+            arrays, valid = registered(pair, truth, grid, coregister)
+            attributes = {"sensor": pair.sensor.key, "roles": ",".join(pair.sensor.roles)}
+    if valid is not None and not valid.all():
+        return Made(whole_chips(arrays, valid, grid.ratio), attributes)
+    return Made({key: values[None] for key, values in arrays.items()}, attributes)
+
+
+def registered(
+    pair: Pair, truth: Source, grid: Grid, coregister: bool
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The images of a pair, all lying on the truth, and which pixels are valid.
+
+    The truth decides what has to move where PAN and MS do not fit: it lies with the MS it was
+    made from (or was delivered with), unless the LMS comes nearer to it by moving to the PAN.
+    """
+    sizes = [(s.info.width, s.info.height) for s in (pair.pan, truth)]
+    if sizes[0] != sizes[1] or len(truth.info.bands) != pair.bands:
+        raise WhetstoneError(
+            "PATCHES", f"The truth of '{pair.pan.info.path}' has not its size and the MS's bands."
+        )
+    step = lcm(STRIDE, grid.ratio)
+    height, width = (n - n % step for n in pair.scene.shape)
+    window = Window(pair.scene.col, pair.scene.row, width, height)
+    gt, valid = truth.read(window)
+    inputs = read_inputs(pair, window, grid, CHIP)
+    if coregister and (shift := estimate_shift(pair, 1, Progress())).known:
+        moved = read_inputs(pair.moved(shift.dx, shift.dy), window, grid, CHIP)
+        errors = [
+            ergas(gt.astype(np.float64), lms.astype(np.float64), grid.ratio)
+            for lms in (inputs.lms, moved.lms)
+        ]
+        stays = errors[0] <= errors[1]
+        inputs = inputs._replace(pan=moved_pan(pair, window, shift)) if stays else moved
+    arrays = {"pan": inputs.pan[None], "lms": inputs.lms, "ms": inputs.ms, "gt": gt}
+    masks = [mask for mask in (valid, inputs.valid) if mask is not None]
+    return arrays, np.logical_and.reduce(masks) if masks else None
+
+
+def moved_pan(pair: Pair, window: Window, shift: Shift) -> np.ndarray:
+    """The PAN (h, w) of a window, moved to where the MS lies."""
+    rows = lagrange_taps(np.arange(window.row, window.stop[1]) + shift.dy)
+    cols = lagrange_taps(np.arange(window.col, window.stop[0]) + shift.dx)
+    around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
+    values, _ = pair.read_pan(around)
+    return resample(values, rows.shifted(around.row), cols.shifted(around.col))
+
+
+def whole_chips(
+    arrays: dict[str, np.ndarray], valid: np.ndarray, ratio: int
+) -> dict[str, np.ndarray]:
+    """Chips in which no pixel is missing."""
+    rows, cols = (range(0, n - CHIP + 1, CHIP) for n in valid.shape)
+    places = [(r, c) for r in rows for c in cols if valid[r : r + CHIP, c : c + CHIP].all()]
+    if not places:
+        raise LeftOut(f"no part of {CHIP} pixels is without missing pixels")
+    cut = {}
+    for key, values in arrays.items():
+        step = ratio if key == "ms" else 1
+        side = CHIP // step
+        cut[key] = np.stack(
+            [values[:, r // step :, c // step :][:, :side, :side] for r, c in places]
+        )
+    return cut
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(quiet(main))

@@ -1,4 +1,4 @@
-"""Train SSDiff from scratch (stage 1: both branches together).
+"""Train SSDiff (stage 1: both branches together), from scratch or from the weights of a model.
 
     python training/train_ssdiff.py wv3 --patches patches.h5 --out runs/wv3
     accelerate launch --num_processes 2 training/train_ssdiff.py wv3 --patches ... --out ...
@@ -12,10 +12,9 @@ from __future__ import annotations
 import sys
 
 import torch
+from runs import Run, parser, quiet
 from whetstone.engine.deep.schedule import add_noise
 from whetstone.engine.deep.ssdiff import objective
-
-from runs import Run, parser, quiet
 
 
 def main() -> None:
@@ -28,20 +27,14 @@ def main() -> None:
         run.start_from(args.start)
     config = run.config
     optimizer = torch.optim.AdamW(run.network.parameters(), lr=config.lr, weight_decay=0.0)
-    if args.resume:
-        run.resume([optimizer])
-    network, wrapped = run.accelerator.prepare(run.network, optimizer)
-    network.train()
+    network = run.begin(optimizer)
     while run.step < config.iterations:
-        batch = run.draw(run.step)
+        batch = run.draw()
         truth = batch.gt - batch.lms
-        timesteps, eps = run.noise(run.step, truth)
-        x_t = add_noise(config.residual_scale * truth, eps, timesteps, run.alpha_bar)
-        with run.accelerator.autocast():
-            residual = network(batch.pan, batch.lms, batch.ms, x_t, timesteps)
-        run.update(objective(residual, truth), network, wrapped)
-        if run.due():
-            run.validate([optimizer])
+        timesteps = run.timesteps()
+        x_t = add_noise(config.residual_scale * truth, run.noise(truth), timesteps, run.alpha_bar)
+        residual = network(batch.pan, batch.lms, batch.ms, x_t, timesteps)
+        run.update(objective(residual, truth), optimizer)
     run.close()
 
 

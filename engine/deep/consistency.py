@@ -58,9 +58,7 @@ class Consistency:
     def _places(self, axis: int, ms: Window, region: Window) -> tuple[tuple[float, ...], int]:
         """Positions of the MS pixels in the region along an axis, and the region's size."""
         first, count = (ms.col, ms.width) if axis == 0 else (ms.row, ms.height)
-        start, size = (
-            (region.col, region.width) if axis == 0 else (region.row, region.height)
-        )
+        start, size = (region.col, region.width) if axis == 0 else (region.row, region.height)
         index = np.arange(first, first + count)
         places = self._pair.geometry.pan_position(axis, index) - start
         return tuple(np.round(places, 6)), size

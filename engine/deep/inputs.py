@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 
 from ..classical.statistics import percentile
-from ..interpolation import Taps, lagrange_taps, resample
+from ..interpolation import lagrange_taps, resample
 from ..nodata import fill_reach
 from ..types import Window
 
@@ -40,37 +40,73 @@ class Inputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Scale:
-    """What PAN and MS are divided by: ``pan`` one number, ``ms`` (B,), both float32."""
+    """Digital numbers to a model's units: ``(DN - offset) / divisor``, for the PAN and per band."""
 
     pan: float
-    ms: Array
+    ms: Array  # (B,) float32
+    pan_offset: float
+    ms_offset: Array  # (B,) float32
 
-    @property
-    def image(self) -> Array:
-        """The divisors of an image, (B, 1, 1)."""
-        return self.ms[:, None, None]
+    def first(self, bands: int) -> Scale:
+        """The scale of the first bands alone."""
+        return replace(self, ms=self.ms[:bands], ms_offset=self.ms_offset[:bands])
+
+    def of_pan(self, pan: Array) -> Array:
+        """PAN of any shape in the model's units, float32."""
+        return ((pan - np.float32(self.pan_offset)) / np.float32(self.pan)).astype(np.float32)
+
+    def of_image(self, image: Array) -> Array:
+        """An image (..., B, h, w) in the model's units, float32."""
+        return ((image - _by_band(self.ms_offset)) / _by_band(self.ms)).astype(np.float32)
+
+    def to_dn(self, image: Array) -> Array:
+        """An image (..., B, h, w) of the model's units in digital numbers."""
+        return image * _by_band(self.ms) + _by_band(self.ms_offset)
+
+
+def _by_band(values: Array) -> Array:
+    return values[:, None, None]
 
 
 def scale_of(normalisation: Mapping[str, Any], pan: Array, ms: Array) -> Scale:
     """The scale of images held in memory: ``pan`` of any shape, ``ms`` (B, ...)."""
-    if normalisation["kind"] == "full_scale":
-        return _scale(float(normalisation["value"]), np.full(len(ms), normalisation["value"]))
+    kind, flat = normalisation["kind"], ms.reshape(len(ms), -1)
+    if kind == "full_scale":
+        return _full_scale(normalisation, len(ms))
+    if kind == "standard":
+        spread = pan.std(dtype=np.float64), flat.std(axis=1, dtype=np.float64)
+        return _scale(*spread, pan.mean(dtype=np.float64), flat.mean(axis=1, dtype=np.float64))
     percent = float(normalisation["value"])
-    bands = [percentile(band.ravel(), percent) for band in ms]
+    bands = [percentile(band, percent) for band in flat]
     return _scale(percentile(pan.ravel(), percent), np.array(bands))
 
 
 def estimate_scale(normalisation: Mapping[str, Any], scene: Scene) -> Scale:
     """The scale of a scene, from a sample of its windows."""
-    if normalisation["kind"] == "full_scale":
-        return scale_of(normalisation, np.empty(0), np.empty((scene.bands, 0)))
+    kind = normalisation["kind"]
+    if kind == "full_scale":
+        return _full_scale(normalisation, scene.bands)
+    if kind == "standard":
+        pan, ms = scene.moments(lambda f: {"pan": f.pan}, lambda f: {"ms": f.ms})
+        spread = float(pan.std("pan")[0]), ms.std("ms")
+        return _scale(*spread, float(pan.mean("pan")[0]), ms.mean("ms"))
     return _scale(*scene.percentiles(float(normalisation["value"])))
 
 
-def _scale(pan: float, ms: Array) -> Scale:
-    """Divisors that are positive, whatever a black band says."""
-    one = [value if value > 0 else 1.0 for value in (pan, *ms)]
-    return Scale(float(one[0]), np.array(one[1:], np.float32))
+def _full_scale(normalisation: Mapping[str, Any], bands: int) -> Scale:
+    value = float(normalisation["value"])
+    return _scale(value, np.full(bands, value))
+
+
+def _scale(pan: float, ms: Array, pan_offset: float = 0.0, ms_offset: Array | None = None) -> Scale:
+    """Divisors that are positive, whatever a constant band says."""
+    offset = np.zeros(len(ms)) if ms_offset is None else ms_offset
+    return Scale(
+        float(pan) if pan > 0 else 1.0,
+        np.where(ms > 0, ms, 1).astype(np.float32),
+        float(pan_offset),
+        offset.astype(np.float32),
+    )
 
 
 def lms_and_ms(
@@ -85,8 +121,9 @@ def lms_and_ms(
     for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width)):
         pixels = np.arange(start, start + size)
         centres = start + grid.phase + grid.ratio * np.arange(size // grid.ratio)
-        up.append(_taps(geometry.ms_position(axis, pixels)))
-        own.append(_taps(geometry.ms_position(axis, centres)))
+        up.append(lagrange_taps(geometry.ms_position(axis, pixels)))
+        # freed of rounding, so that a grid that fits, fits exactly
+        own.append(lagrange_taps(np.round(geometry.ms_position(axis, centres), 9)))
     first = [min(u.first, o.first) for u, o in zip(up, own)]
     stop = [max(u.stop, o.stop) for u, o in zip(up, own)]
     values = read_ms(Window(first[1], first[0], stop[1] - first[1], stop[0] - first[0]))
@@ -94,11 +131,6 @@ def lms_and_ms(
         resample(values, rows.shifted(first[0]), cols.shifted(first[1])) for rows, cols in (up, own)
     )
     return lms, ms
-
-
-def _taps(positions: Array) -> Taps:
-    """Lagrange taps; positions are freed of rounding, so that a grid that fits, fits exactly."""
-    return lagrange_taps(np.round(positions, 9))
 
 
 def read_inputs(pair: Pair, window: Window, grid: Grid, side: int) -> Inputs:

@@ -135,7 +135,7 @@ class SceneSampler:
                     carry[draw] = rows[:, settled - top :].copy()
                 else:
                     carry.append(rows[:, settled - top :].copy())
-                moments.add(rows[:, : settled - top])
+                moments.add(scale.to_dn(rows[:, : settled - top]))
                 done += 1
                 progress.update(done / total, "sampling")
             keep = Window(area.col, max(top, first_row), area.width, 0)
@@ -160,7 +160,7 @@ class SceneSampler:
         scale: Scale,
         progress: Progress,
     ) -> Array:
-        """One row of windows of one draw, weighted and summed, (B, side, width) in DN."""
+        """One row of windows of one draw, weighted and summed, (B, side, width) normalised."""
         side, bands = band.height, self.pair.bands
         out = np.zeros((bands, side, band.width), np.float32)
         fade = self.rows.weights(index)[:, None]
@@ -176,8 +176,7 @@ class SceneSampler:
             start = self.columns.start(col) - band.col
             weights = fade * self.columns.weights(col)
             for slot, number in enumerate(self.groups[group]):
-                factor = scale.ms[number] / shares[number]
-                out[number, :, start : start + side] += image[slot] * weights * factor
+                out[number, :, start : start + side] += image[slot] * weights / shares[number]
         return out
 
     def _has_pixels(self, inputs: Inputs, start: int) -> bool:
@@ -235,13 +234,13 @@ class SceneSampler:
         side = card.window
         ground = NoiseField(1).read(Window(0, 0, side, side), card.bands + 1)
         ground = np.clip(0.4 + 0.1 * ground, 0, 1)
-        lms = np.repeat(np.repeat(ground[1:, :: card.ratio, :: card.ratio], card.ratio, 1), card.ratio, 2)
+        lms = np.repeat(
+            np.repeat(ground[1:, :: card.ratio, :: card.ratio], card.ratio, 1), card.ratio, 2
+        )
         parts = (ground[:1], lms, ground[1:, :: card.ratio, :: card.ratio])
         batch = Batch(*(torch.from_numpy(np.ascontiguousarray(p))[None].to(device) for p in parts))
         start = torch.from_numpy(NoiseField(2).read(Window(0, 0, side, side), card.bands))[None]
-        return sample(
-            self.model, batch, lambda _: start.to(device), steps=1, precision=precision
-        )
+        return sample(self.model, batch, lambda _: start.to(device), steps=1, precision=precision)
 
 
 class _Windows:
@@ -251,9 +250,8 @@ class _Windows:
         self, scene: SceneSampler, inputs: Inputs, band: Window, scale: Scale, draw: int
     ) -> None:
         self._scene, self._band = scene, band
-        self._pan = (inputs.pan / np.float32(scale.pan)).astype(np.float32)
-        self._lms = (inputs.lms / scale.image).astype(np.float32)
-        self._ms = (inputs.ms / scale.image).astype(np.float32)
+        self._pan = scale.of_pan(inputs.pan)
+        self._lms, self._ms = scale.of_image(inputs.lms), scale.of_image(inputs.ms)
         self._noise = scene.noise(band, draw)
 
     def sampled(
@@ -366,7 +364,9 @@ def _below(upper: Strip, lower: Strip) -> Strip:
         deviation = np.concatenate([upper.deviation, lower.deviation], axis=1)
     valid = None
     if upper.valid is not None or lower.valid is not None:
-        known = [np.ones(s.window.shape, bool) if s.valid is None else s.valid for s in (upper, lower)]
+        known = [
+            np.ones(s.window.shape, bool) if s.valid is None else s.valid for s in (upper, lower)
+        ]
         valid = np.concatenate(known)
     return Strip(window, image, deviation, valid)
 

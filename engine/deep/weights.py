@@ -51,7 +51,8 @@ class Card:
         phase: Where MS pixel 0 lay on the PAN grid of a patch, in PAN pixels.
         normalisation: ``{"kind": "full_scale", "value": DN}`` divides PAN and MS by one number;
             ``{"kind": "percentile", "value": 99.5}`` divides PAN and each band by that percentile
-            of the scene's own values.
+            of the scene's own values; ``{"kind": "standard", ...}`` gives each mean 0 and
+            deviation 1.
         limits: Range of a normalised image, (low, high), None for open.
         residual_scale: What the residual is multiplied by before it is diffused (spec §3.3).
         schedule: ``{"kind": "cosine" | "linear", "timesteps": T}``.

@@ -1,4 +1,4 @@
-"""The yardsticks: SSDiff in its plain form, and weights and inputs that need no file (spec §8.3)."""
+"""The yardsticks: SSDiff in its plain form, weights and inputs that need no file (spec §8.3)."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ def numbered(network):
     blocks = {0: [network.lr_up.conv.weight]}
     blocks[1] = [*weights(network.time_mlp.fc1), *weights(network.time_mlp.fc2)]
     for start, stem in ((5, network.spa_stem), (13, network.spe_stem)):
-        blocks[start] = [
-            p for m in (stem.conv, stem.time, stem.norm, stem.out) for p in weights(m)
-        ]
+        blocks[start] = [p for m in (stem.conv, stem.time, stem.norm, stem.out) for p in weights(m)]
     for k, apfm in enumerate(network.apfm):
         blocks[21 + 14 * k] = [
             *weights(apfm.norm),

@@ -80,7 +80,7 @@ def test_branches_partition_the_parameters(shared, sizes):
     groups = network.branches()
     found = [sum(named[n].numel() for n in groups[g]) for g in ("spatial", "spectral", "common")]
     assert tuple(found) == sizes
-    assert sorted(sum(groups.values(), [])) == sorted(named)
+    assert sorted(name for group in groups.values() for name in group) == sorted(named)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 48), (48, 80), (8, 8)])

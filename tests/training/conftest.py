@@ -1,0 +1,56 @@
+"""Training tests need torch, accelerate, h5py and TensorBoard; they run on the engine's Python."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+for library in ("torch", "accelerate", "h5py", "tensorboard"):
+    pytest.importorskip(library, reason=f"training needs {library} (requirements/training.txt)")
+
+HERE = Path(__file__).resolve().parent
+for folder in (HERE.parents[1] / "training", HERE, HERE.parent / "unit"):
+    sys.path.insert(0, str(folder))  # the scripts; tiny.py; scenes.py
+os.environ["ACCELERATE_USE_CPU"] = "true"  # what is equal bit for bit, is on a CPU
+tiny = importlib.import_module("tiny")
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate keeps its settings for the life of a process; a test has its own."""
+    yield
+    tiny.forget_accelerator()
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Call a training script as its command line would; returns the exit status."""
+
+    def go(script, *words):
+        tiny.forget_accelerator()
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, words)])
+        return importlib.import_module("config").quiet(importlib.import_module(script).main)
+
+    return go
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write the tiny config with changes (None leaves a key out); returns its path."""
+    return lambda **changes: tiny.write_config(tmp_path / "tiny.toml", **changes)
+
+
+@pytest.fixture
+def patches(tmp_path):
+    """A prepared file that fits the tiny config."""
+    return tiny.write_scenes(tmp_path / "patches.h5")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that fits the tiny config, none of its weights zero; its path."""
+    return tiny.write_model(tmp_path / "start.safetensors")

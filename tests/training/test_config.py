@@ -1,0 +1,76 @@
+"""Configs: the published ones, ours, and what is refused in one line."""
+
+from __future__ import annotations
+
+import pytest
+from config import CONFIGS, read_config
+from whetstone.engine.deep.weights import build_network
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_config_makes_a_network(path):
+    config = read_config(path.stem)
+    card = config.card("x", path, 1.5, ("qb",))
+    assert build_network(card).bands == config.bands == len(config.roles or range(config.bands))
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ") and len(lines) <= 30
+
+
+@pytest.mark.parametrize(
+    ("name", "bands", "divisor", "iterations"),
+    [("wv3", 8, 2047, 150_000), ("qb", 4, 2047, 200_000), ("gf2", 4, 1023, 100_000)],
+)
+def test_published_set_ups(name, bands, divisor, iterations):
+    config = read_config(name)
+    assert (config.bands, config.iterations, config.batch) == (bands, iterations, 20)
+    assert (config.normalisation, config.normalisation_value) == ("full_scale", divisor)
+    assert (config.lr, config.lr_end, config.ema, config.augment) == (1e-3, 1e-3, 0.9999, False)
+    assert (config.patch, config.clip, config.residual_scale) == (64, 0.0, 1.0)
+
+
+def test_learning_rate_warms_up_and_falls(config):
+    tiny = read_config(str(config(lr=1e-3, lr_end=1e-5, warmup=3, iterations=100)))
+    rates = [tiny.learning_rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(1e-3 / 4) and max(rates) == pytest.approx(1e-3, rel=0.01)
+    assert rates[99] == pytest.approx(1e-5, rel=0.1) and sorted(rates[5:])[::-1] == rates[5:]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bandz": 4}, "unknown: bandz"),
+        ({"iterations": None}, "missing: iterations"),
+        ({"iterations": "many"}, "iterations = 'many'"),
+        ({"iterations": True}, "iterations = True"),
+        ({"precision": "fp16"}, "precision = 'fp16'"),
+        ({"normalisation": "max"}, "normalisation = 'max'"),
+        ({"patch": 18}, "patch must be a multiple of 4"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"validate_steps": 300}, "300 steps"),
+        ({"width": 40}, "width 40"),
+        ({"bands": 5}, "The scene a has 4 bands, the config 5."),
+        ({"ratio": 2}, "has the ratio 4, the config 2"),
+        ({"patch": 64}, "has chips of 32 pixels, patches of 64"),
+        ({"window": 64}, "The scene c has chips of 32 pixels, patches of 64"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(
+    changes, words, config, patches, start, tmp_path, capsys
+):
+    path = config(**changes)
+    assert start("train_ssdiff", path, "--patches", patches, "--out", tmp_path / "run") == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.toml"])
+def test_unknown_config_names_the_known(name, start, patches, capsys):
+    assert start("train_ssdiff", name, "--patches", patches, "--out", "run") == 1
+    assert "Known: gf2, qb," in capsys.readouterr().err
+
+
+def test_not_toml(start, patches, tmp_path, capsys):
+    (tmp_path / "x.toml").write_text("bands: 4")
+    assert start("train_ssdiff", tmp_path / "x.toml", "--patches", patches, "--out", "run") == 1
+    assert "is not TOML" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""Patches in memory: PanCollection files as they are, and how patches are drawn."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from config import read_config
+from patches import KEYS, Patches, check, cut, load, windows
+from tiny import PERCENTILE, images, write_scenes
+from whetstone.engine.errors import WhetstoneError
+
+PLAIN = {"kind": "full_scale", "value": 1.0}
+
+
+@pytest.fixture
+def collection(tmp_path):
+    """A file in the layout of PanCollection."""
+    path = tmp_path / "train_wv3.h5"
+    chips = [images(32, 8, seed) for seed in range(3)]
+    with h5py.File(path, "w") as file:
+        for key in KEYS:
+            file[key] = np.stack([chip[key] for chip in chips])
+    return path
+
+
+def test_pancollection_is_read_as_it_is(collection):
+    (train,), (val,) = load(collection, collection, {"kind": "full_scale", "value": 2047.0})
+    with h5py.File(collection) as file:
+        for key in KEYS:
+            np.testing.assert_allclose(getattr(train, key) * 2047, file[key], rtol=1e-6)
+            assert getattr(train, key).shape == file[key].shape
+    assert (train.bands, train.ratio, train.phase) == (8, 4, 2.0)
+    assert torch.equal(val.gt, train.gt)
+
+
+def test_pancollection_needs_a_file_to_validate_on(collection, config, start, tmp_path, capsys):
+    with pytest.raises(WhetstoneError, match="--val-patches"):
+        load(collection, None, PLAIN)
+    words = ("--patches", collection, "--val-patches", collection, "--out", tmp_path / "run")
+    assert start("train_ssdiff", config(bands=8), *words) == 1
+    assert "set augment = false" in capsys.readouterr().err, "flips would move MS pixel 2 of 4"
+    assert start("train_ssdiff", config(bands=8, augment=False, iterations=1), *words) == 0
+    assert '"phase": 2.0' in (tmp_path / "run" / "run.json").read_text()
+
+
+def test_percentiles_are_of_each_scene(patches):
+    (a, b), _ = load(patches, None, PERCENTILE)
+    assert not np.array_equal(a.scale.ms, b.scale.ms)
+    for scene in (a, b):
+        for image in (scene.pan, *scene.ms[0]):
+            assert 0.9 < float(torch.quantile(image, 0.995)) < 1.1
+
+
+def test_a_patch_is_a_piece_turned_one_of_eight_ways(patches):
+    (scene, _), _ = load(patches, None, PLAIN)
+    seen = []
+    for turn in range(8):
+        places, bands = np.array([[0, 8, 12]]), np.array([[3, 0]])
+        drawn = cut(scene, 16, places, bands, np.array([turn]))
+        for key in KEYS:
+            step = 4 if key == "ms" else 1
+            rows, cols = slice(8 // step, 24 // step), slice(12 // step, 28 // step)
+            piece = getattr(scene, key)[0, :, rows, cols]
+            piece = piece if key == "pan" else piece[[3, 0]]
+            piece = piece.flip([axis for axis in (1, 2) if turn >> axis & 1])
+            piece = piece.transpose(1, 2) if turn & 1 else piece
+            assert torch.equal(getattr(drawn, key)[0], piece)
+        seen.append(drawn.gt[0])
+    assert not any(torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
+
+
+def test_draws_depend_on_the_generator_alone(config, patches):
+    train, _ = load(patches, None, PLAIN)
+    source = Patches(train, read_config(str(config())))
+    one, same, other = (source.draw(6, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert all(map(torch.equal, one, same)) and not torch.equal(one.gt, other.gt)
+    assert [tuple(x.shape) for x in one] == [
+        (6, n, s, s) for n, s in zip((1, 4, 4, 4), (16, 16, 4, 16))
+    ]
+    assert torch.equal(one.lms[..., ::4, ::4], one.ms), "all four images lie on each other"
+
+
+def test_any_bands_are_random_and_agree_between_the_images(config, tmp_path):
+    train, _ = load(write_scenes(tmp_path / "8.h5", bands=8), None, PLAIN)
+    tiny = read_config(str(config(any_bands=True)))
+    check(train, tiny, 16, 1.5)
+    drawn = Patches(train, tiny).draw(40, np.random.default_rng(0))
+    assert torch.equal(drawn.lms[..., ::4, ::4], drawn.ms)
+    orders = set()
+    for patch in drawn.gt:
+        found = [
+            band
+            for image in patch
+            for scene in train
+            for band, whole in enumerate(scene.gt[0])
+            if torch.isin(image, whole).all()
+        ]
+        assert len(set(found)) == 4
+        orders.add(tuple(found))
+    assert len(orders) > 30 and {band for order in orders for band in order} == set(range(8))
+
+
+def test_windows_cover_every_chip_once(patches):
+    (scene, _), _ = load(patches, None, PLAIN)
+    parts = list(windows(scene, 16, 2, 3))
+    assert [len(part.gt) for part in parts] == [3, 1]
+    gt = torch.cat([part.gt for part in parts])
+    top, bottom = torch.cat([gt[0], gt[1]], 2), torch.cat([gt[2], gt[3]], 2)
+    assert torch.equal(torch.cat([top, bottom], 1), scene.gt[0, :2])
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "x.h5").write_text("no")
+    for path in (tmp_path / "x.h5", tmp_path / "y.h5"):
+        with pytest.raises(WhetstoneError, match=r"prepare_patches\.py"):
+            load(path, None, PLAIN)
+    with h5py.File(tmp_path / "z.h5", "w") as file:
+        file.create_group("val")
+    with pytest.raises(WhetstoneError, match="no scene to train on"):
+        load(tmp_path / "z.h5", None, PLAIN)

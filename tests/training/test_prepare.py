@@ -1,0 +1,168 @@
+"""From GeoTIFF pairs and chips to a file of scenes whose four images lie on each other."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+from scenes import Ground, as_type, coarse_grid, ergas, fine_grid, make_pair, read, write
+from whetstone.engine import DegradeJob, RasterSource, run
+from whetstone.engine.fields import WindowFields
+from whetstone.engine.pair import open_pair
+from whetstone.engine.raster import backend as make_backend
+from whetstone.engine.types import Window
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return make_backend("rasterio")
+
+
+@pytest.fixture
+def folder(backend, tmp_path):
+    """Put a scene into the folder of a split; ``truth`` says that it is reduced already."""
+
+    def put(name, split="train", truth=False, **how):
+        pair = make_pair(backend, tmp_path / name, **how)
+        place = tmp_path / split
+        place.mkdir(exist_ok=True)
+        for key, path in (("pan", pair.pan), ("ms", pair.ms)):
+            (tmp_path / name / f"{key}.tif").rename(place / f"{name}_{key}.tif")
+            assert path
+        if truth:
+            write(backend, place / f"{name}_gt.tif", as_type(pair.truth, "uint16"), fine_grid())
+        return place
+
+    return put
+
+
+def stored(path, scene):
+    with h5py.File(path) as file:
+        return {key: values[()] for key, values in file[scene].items()}
+
+
+def test_a_pair_is_degraded_and_its_ms_is_the_truth(folder, start, backend, tmp_path):
+    train = folder("a", size=(384, 320))
+    folder("b", "val", size=(128, 128))
+    out = tmp_path / "made" / "p.h5"
+    words = ("--train", train, "--val", tmp_path / "val", "--no-coregister", "--out", out)
+    assert start("prepare_patches", *words) == 0
+    a = stored(out, "train/a")
+    assert {key: value.shape for key, value in a.items()} == {
+        "pan": (1, 1, 80, 96),
+        "lms": (1, 4, 80, 96),
+        "ms": (1, 4, 20, 24),
+        "gt": (1, 4, 80, 96),
+    }
+    assert np.array_equal(a["gt"][0], read(backend, train / "a_ms.tif")[0])
+    files = [RasterSource.of(str(train / f"a_{key}.tif")) for key in ("pan", "ms")]
+    small = run(DegradeJob(*files, str(tmp_path / "small")))
+    with open_pair(RasterSource.of(small.pan), RasterSource.of(small.ms)) as pair:
+        fields = WindowFields(pair, Window(0, 0, 96, 80))
+        np.testing.assert_allclose(a["lms"][0], fields.lms, rtol=1e-5)
+        np.testing.assert_array_equal(a["pan"][0, 0], fields.pan)
+    with h5py.File(out) as file:
+        assert list(file["val"]) == ["b"]
+        assert (file["train/a"].attrs["ratio"], file["train/a"].attrs["phase"]) == (4, 1.5)
+
+
+def test_the_lms_lies_on_the_truth(folder, start, tmp_path):
+    train = folder("a", truth=True, size=(128, 96), ground=Ground(finest=6.0))
+    assert start("prepare_patches", "--train", train, "--out", tmp_path / "p.h5") == 0
+    a = stored(tmp_path / "p.h5", "train/a")
+    lms, gt = a["lms"][0], a["gt"][0]
+    assert ergas(lms, gt) < 1.5
+    for axis in (1, 2):  # squared errors are a parabola over the shift: its vertex is the offset
+        before, here, after = (ergas(np.roll(lms, by, axis), gt) ** 2 for by in (-1, 0, 1))
+        assert abs((before - after) / (2 * (before - 2 * here + after))) < 0.02
+
+
+def seen_by(images):
+    """How much of the PAN is not the mix of the truth that it was made as."""
+    mix = np.tensordot(Ground(4).weights, images["gt"][0].astype(float), 1)
+    inside = (slice(16, -16), slice(16, -16))
+    return np.abs(images["pan"][0, 0] - mix)[inside].mean() / mix.std()
+
+
+def test_a_shifted_pan_is_moved_to_the_truth(folder, start, tmp_path):
+    train = folder("a", truth=True, size=(256, 256), shift=(1.4, -0.7))
+    found = {}
+    for name, flags in (("trusted", ["--no-coregister"]), ("moved", [])):
+        out = tmp_path / f"{name}.h5"
+        assert start("prepare_patches", "--train", train, "--out", out, *flags) == 0
+        found[name] = stored(out, "train/a")
+    assert seen_by(found["trusted"]) > 0.15 and seen_by(found["moved"]) < 0.04
+    for key in ("lms", "ms", "gt"):
+        assert np.array_equal(found["trusted"][key], found["moved"][key])
+
+
+def test_an_ms_that_lies_off_its_truth_is_moved(folder, start, backend, tmp_path):
+    train = folder("a", truth=True, size=(256, 256), phase=0.3)
+    values, _ = read(backend, train / "a_ms.tif")
+    write(backend, train / "a_ms.tif", values, coarse_grid(4.0, 1.5))  # its header says otherwise
+    found = {}
+    for name, flags in (("trusted", ["--no-coregister"]), ("moved", [])):
+        out = tmp_path / f"{name}.h5"
+        assert start("prepare_patches", "--train", train, "--out", out, *flags) == 0
+        found[name] = stored(out, "train/a")
+    errors = {name: ergas(a["lms"][0], a["gt"][0]) for name, a in found.items()}
+    assert errors["moved"] < 0.8 * errors["trusted"]
+    assert np.array_equal(found["trusted"]["pan"], found["moved"]["pan"])
+
+
+def test_chips_have_the_inputs_of_pairs(folder, start, backend, tmp_path):
+    train = folder("a", truth=True, size=(64, 48))
+    pan, ms, gt = (read(backend, train / f"a_{key}.tif")[0] for key in ("pan", "ms", "gt"))
+    np.savez(tmp_path / "WV3_x.npz", pan=pan, ms=ms[None], gt=gt[None])
+    words = ("--train", train, tmp_path / "WV3_x.npz", "--no-coregister")
+    assert start("prepare_patches", *words, "--out", tmp_path / "p.h5") == 0
+    a, chips = (stored(tmp_path / "p.h5", f"train/{name}") for name in ("a", "WV3_x"))
+    for key in ("pan", "lms", "ms", "gt"):
+        np.testing.assert_allclose(a[key], chips[key], rtol=1e-6)
+    with h5py.File(tmp_path / "p.h5") as file:
+        assert file["train/WV3_x"].attrs["sensor"] == "wv3"
+
+
+def test_missing_pixels_leave_whole_chips(folder, start, tmp_path):
+    def spoil(pan, ms):
+        pan[:, :40, :40] = 0
+
+    train = folder(
+        "a", truth=True, size=(200, 200), spoil=spoil, pan_band={"nodata": 0.0}, ms_band={}
+    )
+    assert start("prepare_patches", "--train", train, "--out", tmp_path / "p.h5") == 0
+    a = stored(tmp_path / "p.h5", "train/a")
+    assert a["gt"].shape == (3, 4, 96, 96) and a["ms"].shape == (3, 4, 24, 24)
+    assert a["pan"].min() > 0
+
+
+def test_another_ratio_is_left_out_and_said(folder, start, tmp_path, capsys):
+    folder("two", size=(128, 128), ratio=2.0)
+    out = tmp_path / "p.h5"
+    assert start("prepare_patches", "--train", tmp_path / "train", "--out", out) == 1
+    said = capsys.readouterr().err
+    assert "two: left out, its ratio is 2" in said and "No scene is left" in said
+    assert not list(tmp_path.glob("p.h5*"))
+    train = folder("four", size=(128, 128))
+    assert start("prepare_patches", "--train", train, "--out", out) == 0
+    with h5py.File(out) as file:
+        assert list(file["train"]) == ["four"]
+
+
+def test_wrong_calls(folder, start, backend, tmp_path, capsys):
+    train = folder("a", truth=True, size=(64, 64))
+    (tmp_path / "bad.npz").write_text("no")
+    write(backend, tmp_path / "gt.tif", np.ones((4, 32, 64), "uint16"), fine_grid())
+    for words, text in (
+        (("--train", train, "--val", train / "a_pan.tif"), "named for both splits"),
+        (("--train", train, train), "Two scenes of a split are called a"),
+        (("--train", tmp_path / "none"), "holds no scene"),
+        (("--train", train, "--only", "QB_*"), "holds no scene named QB_*"),
+        (("--train", tmp_path / "bad.npz"), "holds no chips"),
+    ):
+        assert start("prepare_patches", *words, "--out", tmp_path / "p.h5") == 1
+        error = capsys.readouterr().err
+        assert text in error and error.count("\n") == 1
+    (tmp_path / "gt.tif").replace(train / "a_gt.tif")
+    assert start("prepare_patches", "--train", train, "--out", tmp_path / "p.h5") == 1
+    assert "The truth of" in capsys.readouterr().err

@@ -1,0 +1,447 @@
+"""Score methods and models on scenes, as tables of means and standard deviations.
+
+    python training/evaluate.py SCENES --methods exp,gsa --models runs/wv3/wv3.safetensors
+    python training/evaluate.py SCENES --methods all --coregister --markdown docs/comparison.md
+
+SCENES are folders of <scene>_pan.tif, <scene>_ms.tif and, where the pair is at reduced resolution
+already, <scene>_gt.tif; or single *_pan.tif files. A pair without a truth is scored as it is, and
+degraded once by its ratio (Wald), so that its MS is the truth; every method fuses the same pairs.
+Needs torch only for models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import shlex
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from whetstone.engine import (
+    CompareJob,
+    DegradeJob,
+    RasterSource,
+    WhetstoneError,
+    __version__,
+    deep,
+    result_to_dict,
+    run,
+)
+from whetstone.engine.methods import CLASSICAL, DEEP, find_method
+from whetstone.engine.pair import open_pair
+from whetstone.engine.report.figures import DASH, FIGURES
+
+COLUMNS = {
+    "reduced": ("ergas", "sam", "q2n", "scc", "psnr"),
+    "full": ("hqnr", "d_lambda_k", "d_s", "d_rho", "r_ergas", "r_sam"),
+}
+ALL = "All sensors"
+INTRODUCTION = """\
+Means over scenes, standard deviations in brackets, best mean of a column in bold; ▼ lower is
+better, ▲ higher is better. *Reduced*: both images were degraded by their ratio (Wald) and the MS
+is the truth; *full*: the delivered resolution, without a truth. s/MP: seconds of fusion per million
+PAN pixels. HQNR can be gamed by smooth images: read it next to D_rho and R-ERGAS. A mean over fewer
+scenes than its table has is never the best."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """What is scored: a method, with the model and steps of a deep one (0: the model's own)."""
+
+    name: str
+    method: str
+    model: str | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The files of one scene; ``gt`` only where the pair is at reduced resolution already."""
+
+    name: str
+    pan: Path
+    ms: Path
+    gt: Path | None
+
+    def resolutions(self, asked: list[str]) -> list[str]:
+        """At which of the resolutions it can be scored."""
+        return [r for r in asked if r == "reduced" or not self.gt]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the entrants fuse: a job that lacks only the method, and what the pair is."""
+
+    job: CompareJob
+    sensor: str
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one entrant on one scene; None where a figure is not defined."""
+
+    scene: str
+    pan: str
+    sensor: str
+    resolution: str
+    method: str
+    seconds: float
+    seconds_per_megapixel: float
+    scores: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table; a figure's mean is over the ``counts`` scenes where it is defined."""
+
+    method: str
+    scenes: int
+    seconds_per_megapixel: float
+    means: dict[str, float]
+    deviations: dict[str, float]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The entrants on the scenes of one sensor at one resolution."""
+
+    sensor: str
+    resolution: str
+    scenes: int
+    lines: list[Line]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Why an entrant, or all of them (""), lacks figures of a scene."""
+
+    scene: str
+    resolution: str
+    method: str
+    text: str
+
+
+def main() -> None:
+    """Score, then write the tables."""
+    args = arguments()
+    found = list(dict.fromkeys(s for path in args.scenes for s in scenes(path, args.only)))
+    field, models = entrants(args)
+    rows, notes = evaluate(found, field, args)
+    if not rows:
+        raise WhetstoneError(
+            "SCENES",
+            f"Nothing could be scored at {' or '.join(args.resolution)} resolution.",
+            "A pair with a *_gt.tif is at reduced resolution; other reasons are above.",
+        )
+    result = tables(rows, [entrant.name for entrant in field])
+    page = document(result, models, in_words(notes), command(sys.argv[1:]))
+    if args.json:
+        data = {
+            "whetstone": __version__,
+            "coregister": args.coregister,
+            "models": models,
+            "rows": [asdict(row) for row in rows],
+            "tables": [asdict(table) for table in result],
+            "notes": [asdict(note) for note in notes],
+        }
+        write(args.json, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    if args.markdown:
+        write(args.markdown, page)
+    else:
+        sys.stdout.write(page)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line; what cannot work is refused before any work."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("scenes", type=Path, nargs="+", metavar="SCENES")
+    add(
+        "--methods",
+        default="all",
+        metavar="A,B",
+        help="'all' classical ones (default), '' for none",
+    )
+    add("--models", nargs="+", default=[], metavar="MODEL", help="names or .safetensors files")
+    add("--resolution", nargs="+", choices=list(COLUMNS), default=list(COLUMNS))
+    add("--only", nargs="+", default=["*"], metavar="PATTERN", help="such as 'WV2_*'")
+    add("--coregister", action="store_true", help="correct the shift of each pair")
+    add("--steps", type=int, nargs="+", default=[], metavar="N", help="default: the model's own")
+    add("--device", default="auto", help="auto, cpu, cuda[:N] or mps")
+    add("--markdown", type=Path, metavar="FILE", help="for the tables (default: print them)")
+    add("--json", type=Path, metavar="FILE", help="for every figure of every scene")
+    args = parser.parse_args()
+    if any(steps < 1 for steps in args.steps):
+        raise WhetstoneError("USAGE", "--steps takes whole numbers from 1 up.")
+    for path in (args.markdown, args.json):
+        if path and not path.parent.is_dir():
+            raise WhetstoneError("OUT_FOLDER", f"There is no folder '{path.parent}'.")
+    return args
+
+
+def scenes(path: Path, patterns: list[str]) -> list[Scene]:
+    """The scenes that a path names."""
+    if not path.exists():
+        raise WhetstoneError("SCENES", f"There is no '{path}'.")
+    pans = sorted(path.glob("*_pan.tif")) if path.is_dir() else [path]
+    found = []
+    for pan in pans:
+        name = pan.name.removesuffix("_pan.tif")
+        if name != pan.name and any(fnmatch.fnmatch(pan.name, pattern) for pattern in patterns):
+            ms, gt = (pan.with_name(f"{name}_{kind}.tif") for kind in ("ms", "gt"))
+            found.append(Scene(name, pan, ms, gt if gt.exists() else None))
+    if not found:
+        wanted = "" if patterns == ["*"] else f" that is named {' or '.join(patterns)}"
+        raise WhetstoneError("SCENES", f"'{path}' holds no *_pan.tif{wanted}.")
+    return found
+
+
+def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[str, Any]]]:
+    """Who takes part, and what the tables say about the models among them."""
+    names = list(CLASSICAL) if args.methods == "all" else args.methods.split(",")
+    methods = dict.fromkeys(find_method(name).name for name in names if name.strip())
+    for name in methods:
+        if name in DEEP:
+            raise WhetstoneError("USAGE", f"{name} needs a model.", "Name it with --models.")
+    field = [Entrant(name, name) for name in methods]
+    models: dict[str, dict[str, Any]] = {}
+    for wanted in dict.fromkeys(args.models):
+        card = deep.part("models").find_model(wanted).card
+        name = wanted if card.name in (*methods, *models) else card.name
+        models[name] = {
+            "model": wanted,
+            "architecture": card.architecture,
+            "bands": card.bands,
+            "ratio": card.ratio,
+            "steps": args.steps or [card.steps],
+            "sha256": card.sha256,
+        }
+        for steps in args.steps or [0]:
+            label = f"{name} @{steps}" if steps else name
+            field.append(Entrant(label, card.architecture, wanted, steps))
+    if not field:
+        raise WhetstoneError("USAGE", "Neither --methods nor --models names anything.")
+    return field, models
+
+
+def evaluate(
+    found: list[Scene], field: list[Entrant], args: argparse.Namespace
+) -> tuple[list[Row], list[Note]]:
+    """Every entrant on every scene; what fails is noted and the rest goes on."""
+    rows: list[Row] = []
+    notes: list[Note] = []
+    total = sum(len(scene.resolutions(args.resolution)) for scene in found) * len(field)
+
+    def note(scene: Scene, resolution: str, name: str, text: str) -> None:
+        notes.append(Note(scene.name, resolution, name, text))
+        tqdm.write(in_words(notes[-1:])[0], file=sys.stderr)
+
+    with tqdm(total=total, unit="fusion", disable=None) as bar:
+        for scene in found:
+            for resolution in scene.resolutions(args.resolution):
+                with tempfile.TemporaryDirectory() as scratch:
+                    try:
+                        pair = open_scene(scene, resolution, Path(scratch), args)
+                    except WhetstoneError as error:
+                        note(scene, resolution, "", error.message)
+                        bar.update(len(field))
+                        continue
+                    for entrant in field:
+                        bar.set_postfix_str(f"{scene.name} {resolution} {entrant.name}")
+                        try:
+                            row = score(scene, resolution, pair, entrant)
+                        except WhetstoneError as error:
+                            note(scene, resolution, entrant.name, error.message)
+                        else:
+                            rows.append(row)
+                            gaps = [k for k in COLUMNS[resolution] if row.scores[k] is None]
+                            if gaps:
+                                note(scene, resolution, entrant.name, f"No {', '.join(gaps)}.")
+                        bar.update()
+    return rows, notes
+
+
+def open_scene(scene: Scene, resolution: str, scratch: Path, args: argparse.Namespace) -> Pair:
+    """The pair to fuse at a resolution, degraded if need be; all outputs go to ``scratch``."""
+    pan, ms = RasterSource.of(str(scene.pan)), RasterSource.of(str(scene.ms))
+    gt, sensor = scene.gt and RasterSource.of(str(scene.gt)), "auto"
+    if resolution == "reduced" and not gt:
+        made = run(DegradeJob(pan, ms, str(scratch / "reduced")))
+        pan, ms, gt = (RasterSource.of(path) for path in (made.pan, made.ms, made.gt))
+        sensor = made.sensor
+    job = CompareJob(
+        pan,
+        ms,
+        methods=(),
+        out_dir=str(scratch / "fused"),
+        reference=gt,
+        sensor=sensor,
+        coregister=args.coregister,
+        device=args.device,
+    )
+    with open_pair(pan, ms, sensor=sensor) as pair:
+        return Pair(job, pair.sensor.title, pair.scene.width * pair.scene.height / 1e6)
+
+
+def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> Row:
+    """Fuse and score by one entrant."""
+    job = replace(pair.job, methods=(entrant.method,), model=entrant.model, steps=entrant.steps)
+    (row,) = result_to_dict(run(job))["rows"]
+    return Row(
+        scene=scene.name,
+        pan=str(scene.pan),
+        sensor=pair.sensor,
+        resolution=resolution,
+        method=entrant.name,
+        seconds=row["seconds"],
+        seconds_per_megapixel=row["seconds"] / pair.megapixels,
+        scores=row["scores"],
+    )
+
+
+def tables(rows: list[Row], names: list[str]) -> list[Table]:
+    """Per sensor and resolution, and over all sensors if there are several."""
+    result = []
+    for sensor in [*sorted({row.sensor for row in rows}), ALL]:
+        for kind in COLUMNS:
+            every = [row for row in rows if row.resolution == kind]
+            members = [row for row in every if sensor in (row.sensor, ALL)]
+            if not members or (sensor == ALL and len({row.sensor for row in every}) == 1):
+                continue
+            by_method = {name: [r for r in members if r.method == name] for name in names}
+            lines = [line(name, own) for name, own in by_method.items() if own]
+            result.append(Table(sensor, kind, len({row.pan for row in members}), lines))
+    return result
+
+
+def line(name: str, rows: list[Row]) -> Line:
+    """Means and sample standard deviations of one entrant."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        for key, value in row.scores.items():
+            if value is not None:
+                values[key].append(value)
+    return Line(
+        name,
+        len(rows),
+        statistics.fmean(row.seconds_per_megapixel for row in rows),
+        {key: statistics.fmean(v) for key, v in values.items()},
+        {key: statistics.stdev(v) for key, v in values.items() if len(v) > 1},
+        {key: len(v) for key, v in values.items()},
+    )
+
+
+def in_words(notes: list[Note]) -> list[str]:
+    """The notes, those of one reason together."""
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for note in notes:
+        places[note.method, note.text].append(f"{note.scene} ({note.resolution})")
+    methods: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (method, text), where in places.items():
+        methods[text, ", ".join(where)].append(method)
+    return [
+        f"{', '.join(names) or 'all'}, on {where}: {text}"
+        for (text, where), names in methods.items()
+    ]
+
+
+def document(
+    result: list[Table], models: dict[str, dict[str, Any]], notes: list[str], words: str
+) -> str:
+    """The Markdown page."""
+    text = ["# Scores on real scenes", "", f"Printed by `{words}`.", INTRODUCTION]
+    if models:
+        text += ["", "Models:", ""]
+    for name, m in models.items():
+        text.append(
+            f"- {name}: {m['architecture']}, {m['bands']} bands, ratio {m['ratio']}; "
+            f"steps: {', '.join(map(str, m['steps']))}; SHA-256 {m['sha256'][:12]}"
+        )
+    for table in result:
+        count = f"{table.scenes} scene{'s' if table.scenes > 1 else ''}"
+        text += ["", f"## {table.sensor}, {table.resolution} resolution ({count})", ""]
+        text += markdown(table)
+    if notes:
+        text += ["", "## Left out", "", *(f"- {note}" for note in notes)]
+    return "\n".join(text) + "\n"
+
+
+def markdown(table: Table) -> list[str]:
+    """The lines of one table."""
+    keys = COLUMNS[table.resolution]
+    heads = ["method", *(f"{key} {FIGURES[key].arrow}" for key in keys), "s/MP"]
+    text = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    best = {key: winner(table, key) for key in keys}
+    for one in table.lines:
+        few = one.scenes < table.scenes
+        cells = [f"{one.method} ({one.scenes} of {table.scenes} scenes)" if few else one.method]
+        for key in keys:
+            cell = mean = shown(one.means, key)
+            if key in one.deviations:
+                cell += f" ({shown(one.deviations, key)})"
+            if 0 < (count := one.counts.get(key, 0)) < one.scenes:
+                cell += f" ({count} of {one.scenes})"
+            cells.append(f"**{cell}**" if mean == best[key] and count == table.scenes else cell)
+        text.append(f"| {' | '.join([*cells, f'{one.seconds_per_megapixel:.2f}'])} |")
+    return text
+
+
+def shown(values: dict[str, float], key: str) -> str:
+    """A figure with its decimals."""
+    return f"{values[key]:.{FIGURES[key].decimals}f}" if key in values else DASH
+
+
+def winner(table: Table, key: str) -> str:
+    """The best mean over all scenes of a table, as shown; "" if there is none."""
+    pick = min if FIGURES[key].lower_is_better else max
+    whole = [one for one in table.lines if one.counts.get(key) == table.scenes]
+    return shown(pick(whole, key=lambda one: one.means[key]).means, key) if whole else ""
+
+
+def command(words: list[str]) -> str:
+    """How to repeat this, without the folders of this machine."""
+    plain = (os.path.basename(w.rstrip("/")) if os.path.isabs(w) else w for w in words)
+    return shlex.join(["python", "training/evaluate.py", *plain])
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file that appears only when complete."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise WhetstoneError(
+            "OUT_FOLDER", f"'{path}' could not be written: {error.strerror or error}."
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def quiet() -> int:
+    """Run, with one line for what a user can mend and status 130 for Ctrl-C."""
+    try:
+        main()
+    except WhetstoneError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("CANCELLED: nothing was written.\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(quiet())
