@@ -19,8 +19,8 @@ test: setup     ## run every test
 lint: setup     ## style, types, oldest Python, Qt 6
 	@$(ENGINE) tools/lint.py
 
-bench: setup    ## speed and memory against gdal_pansharpen.py
-	@$(ENGINE) tools/bench.py
+bench: setup    ## speed and memory: against gdal_pansharpen.py, and of SSDiff against its plain form
+	@$(ENGINE) tools/bench.py; first=$$?; $(ENGINE) tools/bench_deep.py && exit $$first
 
 package: setup  ## build and check the plugin zip in dist/
 	@$(ENGINE) tools/package.py

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from . import run
 from .answers import notes, to_text
+from .command import job_from_args, known_methods
 from .errors import Cancelled, WhetstoneError
-from .flags import WrongCall, build_parser, job_from_args, known_methods
+from .flags import WrongCall, build_parser
 from .jobs import AssessJob, FuseJob, RasterSource, job_from_json, result_to_dict
 from .types import PartOfProgress, Progress
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
 from . import deep
+from .command import sensor_name
 from .errors import Cancelled, WhetstoneError
-from .flags import WrongCall, sensor_name
+from .flags import WrongCall
 
 if TYPE_CHECKING:
     from argparse import Namespace

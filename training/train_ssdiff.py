@@ -1,7 +1,7 @@
 """Train SSDiff (stage 1: both branches together), from scratch or from the weights of a model.
 
     python training/train_ssdiff.py wv3 --patches patches.h5 --out runs/wv3
-    accelerate launch --num_processes 2 training/train_ssdiff.py wv3 --patches ... --out ...
+    accelerate launch --multi_gpu training/train_ssdiff.py wv3 --patches ... --out ...
 
 Writes DIR/<name>.safetensors with its card (averaged weights, best validation ERGAS), curves for
 TensorBoard, history.csv, and state.pt to resume from.

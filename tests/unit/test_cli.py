@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from whetstone.engine import cli, flags
+from whetstone.engine import cli, command
 from whetstone.engine.errors import Cancelled, WhetstoneError
 from whetstone.engine.jobs import (
     AssessJob,
@@ -60,7 +60,7 @@ RESULTS = {
 def methods(monkeypatch):
     method = SimpleNamespace(title="T", family="CS", summary="S", source="Someone 2007")
     known = dict.fromkeys(("exp", "gsa", "mtf-glp", "mtf-glp-fs"), method)
-    monkeypatch.setattr(flags, "known_methods", lambda: known)
+    monkeypatch.setattr(command, "known_methods", lambda: known)
     monkeypatch.setattr(cli, "known_methods", lambda: known)
 
 
@@ -108,6 +108,33 @@ def test_fuse_takes_every_field(jobs):
             coregister=True,
             block=256,
             threads=2,
+        )
+    ]
+
+
+def test_fuse_takes_every_field_of_a_deep_method(jobs):
+    words = [
+        *("fuse --pan p.tif --ms m.tif --out o.tif --method ssdiff --model m.safetensors").split(),
+        *("--steps 4 --sampler dpmpp-2m --seed 3 --samples 8 --uncertainty u.tif").split(),
+        *("--consistency --device cuda:1 --precision bf16 --batch 16").split(),
+    ]
+    assert cli.main(words) == 0
+    assert jobs == [
+        FuseJob(
+            RasterSource(("p.tif",)),
+            RasterSource(("m.tif",)),
+            "o.tif",
+            method="ssdiff",
+            model="m.safetensors",
+            steps=4,
+            sampler="dpmpp-2m",
+            seed=3,
+            samples=8,
+            uncertainty="u.tif",
+            consistency=True,
+            device="cuda:1",
+            precision="bf16",
+            batch=16,
         )
     ]
 
