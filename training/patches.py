@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEYS = ("pan", "lms", "ms", "gt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chips:
     """One scene, normalised: float32 tensors, ``scale`` brings them back to digital numbers.
 
@@ -44,6 +44,11 @@ class Chips:
     def bands(self) -> int:
         """MS bands of the scene."""
         return self.gt.shape[1]
+
+    @property
+    def side(self) -> int:
+        """The shorter side of its chips, in PAN pixels."""
+        return min(self.pan.shape[-2:])
 
     def to(self, device: torch.device) -> Chips:
         """The scene on a device."""
@@ -114,16 +119,25 @@ def _chips(name: str, group: h5py.Group, normalisation: dict[str, Any]) -> Chips
     )
 
 
-def check(scenes: list[Chips], config: Config, side: int, phase: float) -> None:
-    """Refuse scenes that do not fit a config, patches of ``side`` pixels and a phase."""
+def large_enough(scenes: list[Chips], side: int) -> list[Chips]:
+    """The scenes whose chips hold a patch of ``side`` pixels; refused when none does."""
+    large = [scene for scene in scenes if scene.side >= side]
+    if scenes and not large:
+        raise WhetstoneError(
+            "PATCHES",
+            f"Patches of {side} pixels are asked for, the largest chips have "
+            f"{max(scene.side for scene in scenes)}.",
+        )
+    return large
+
+
+def check(scenes: list[Chips], config: Config, phase: float) -> None:
+    """Refuse scenes that do not fit a config and a phase."""
     for scene in scenes:
-        chip = min(scene.pan.shape[-2:])
         if scene.bands < config.bands or (scene.bands != config.bands and not config.any_bands):
             trouble = f"has {scene.bands} bands, the config {config.bands}"
         elif scene.ratio != config.ratio:
             trouble = f"has the ratio {scene.ratio}, the config {config.ratio}"
-        elif chip < side:
-            trouble = f"has chips of {chip} pixels, patches of {side} are asked for"
         elif scene.phase != phase:
             trouble = f"has its first MS pixel at {scene.phase:g}, the others at {phase:g}"
         elif config.augment and phase != (scene.ratio - 1) / 2:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from config import Config, parser, quiet, read_config
-from patches import Draw, Patches, check, load
+from patches import Draw, Patches, check, large_enough, load
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from validation import FIGURES, score
@@ -95,10 +95,15 @@ class Run:
 
     def _load_scenes(self, args: argparse.Namespace, config: Config) -> None:
         normalisation = {"kind": config.normalisation, "value": config.normalisation_value}
-        train, self.val = load(args.patches, args.val_patches, normalisation)
+        found = load(args.patches, args.val_patches, normalisation)
+        train, self.val = (
+            large_enough(scenes, side) for scenes, side in zip(found, (config.patch, config.window))
+        )
+        for scene in (*found[0], *found[1]):
+            if scene not in train and scene not in self.val:
+                self.accelerator.print(f"{scene.name}: left out, chips of {scene.side} pixels")
         phase = train[0].phase
-        check(train, config, config.patch, phase)
-        check(self.val, config, config.window, phase)
+        check([*train, *self.val], config, phase)
         self.patches = Patches([scene.to(self.device) for scene in train], config)
         sensors = tuple(sorted({scene.sensor for scene in train} - {""}))
         self.card = config.card(self.out.name, args.patches, phase, sensors)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from typing import TYPE_CHECKING, Callable
 
@@ -85,7 +84,7 @@ def pick_precision(
     if name != "auto":
         return name, "chosen"
     if device.type != "cuda" or not torch.cuda.is_bf16_supported():
-        return "fp32", "auto"
+        return "fp32", "bf16 gains nothing here"
     error = (probe("bf16") - probe("fp32")).square().mean()
     psnr = float(-10 * torch.log10(error.clamp(min=1e-12)))
     fits = psnr >= LEAST_PSNR
@@ -122,6 +121,5 @@ def version_text(device: torch.device) -> str:
     """The device in words, for notes."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
-    return f"{device.type}, {torch.get_num_threads()} threads" + (
-        f" of {os.cpu_count()}" if device.type == "cpu" else ""
-    )
+    threads = torch.get_num_threads()
+    return f"{device.type} with {threads} thread{'s' if threads > 1 else ''}"

@@ -73,7 +73,8 @@ class DeepFusion:
         steps = f"{sampler.steps} step{'s' if sampler.steps > 1 else ''} of {s.sampler}"
         samples = f", mean of {s.samples} samples" if s.samples > 1 else ""
         where = machine.version_text(self._model.device)
-        return f"{steps}{samples}, seed {s.seed}, {sampler.precision} on {where}."
+        precision = f"{sampler.precision} ({sampler.precision_reason})"
+        return f"{steps}{samples}, seed {s.seed}, {precision} on {where}."
 
     def strips(
         self, pair: Pair, scene: Scene, area: Window, first_row: int, progress: Progress

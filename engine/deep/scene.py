@@ -88,12 +88,6 @@ class SceneSampler:
         self.rows = Axis(info.height, side, overlap)
         self._field = NoiseField(settings.seed)
 
-    def windows(self, area: Window) -> int:
-        """How many windows an area takes (each as often as there are samples and band groups)."""
-        cols = len(self.columns.touching(area.col, area.stop[0]))
-        rows = len(self.rows.touching(area.row, area.stop[1]))
-        return cols * rows * self.settings.samples * len(self.groups)
-
     def strips(
         self, area: Window, scale: Scale, first_row: int, progress: Progress
     ) -> Iterator[Strip]:
@@ -128,8 +122,8 @@ class SceneSampler:
             settled = self.rows.settled(index)
             moments = _Moments()
             for draw in range(samples):
-                band = Window(left, top, width, side)
-                rows = self._window_row(inputs, cols, band, index, draw, scale, progress)
+                source = _Windows(self, inputs, Window(left, top, width, side), scale, draw)
+                rows = self._window_row(source, cols, index, progress)
                 if index > indices[0]:
                     rows[:, : carry[draw].shape[1]] += carry[draw]
                     carry[draw] = rows[:, settled - top :].copy()
@@ -150,38 +144,24 @@ class SceneSampler:
                     None if inputs.valid is None else inputs.valid[inside],
                 )
 
-    def _window_row(
-        self,
-        inputs: Inputs,
-        cols: range,
-        band: Window,
-        index: int,
-        draw: int,
-        scale: Scale,
-        progress: Progress,
-    ) -> Array:
+    def _window_row(self, source: _Windows, cols: range, index: int, progress: Progress) -> Array:
         """One row of windows of one draw, weighted and summed, (B, side, width) normalised."""
-        side, bands = band.height, self.pair.bands
-        out = np.zeros((bands, side, band.width), np.float32)
+        bands, side, left = self.pair.bands, source.band.height, source.band.col
+        out = np.zeros((bands, side, source.band.width), np.float32)
         fade = self.rows.weights(index)[:, None]
         tasks = [
             (col, group)
             for col in cols
             for group in range(len(self.groups))
-            if self._has_pixels(inputs, self.columns.start(col) - band.col)
+            if source.has_pixels(self.columns.start(col) - left)
         ]
         shares = np.bincount(np.concatenate(self.groups), minlength=bands).astype(np.float32)
-        source = _Windows(self, inputs, band, scale, draw)
         for (col, group), image in source.sampled(tasks, progress):
-            start = self.columns.start(col) - band.col
+            start = self.columns.start(col) - left
             weights = fade * self.columns.weights(col)
             for slot, number in enumerate(self.groups[group]):
                 out[number, :, start : start + side] += image[slot] * weights / shares[number]
         return out
-
-    def _has_pixels(self, inputs: Inputs, start: int) -> bool:
-        valid = inputs.valid
-        return valid is None or bool(valid[:, start : start + self.rows.side].any())
 
     # -- batches ----------------------------------------------------------------------------------
 
@@ -249,10 +229,15 @@ class _Windows:
     def __init__(
         self, scene: SceneSampler, inputs: Inputs, band: Window, scale: Scale, draw: int
     ) -> None:
-        self._scene, self._band = scene, band
+        self._scene, self.band, self._valid = scene, band, inputs.valid
         self._pan = scale.of_pan(inputs.pan)
         self._lms, self._ms = scale.of_image(inputs.lms), scale.of_image(inputs.ms)
         self._noise = scene.noise(band, draw)
+
+    def has_pixels(self, start: int) -> bool:
+        """Whether the window that begins at column ``start`` of the row holds a valid pixel."""
+        side = self.band.height
+        return self._valid is None or bool(self._valid[:, start : start + side].any())
 
     def sampled(
         self, tasks: list[tuple[int, int]], progress: Progress
@@ -276,7 +261,7 @@ class _Windows:
         pan, lms, ms = [], [], []
         noise: list[list[Array]] = [[] for _ in self._noise]
         for col, group in tasks:
-            start, chosen = scene.columns.start(col) - self._band.col, scene.groups[group]
+            start, chosen = scene.columns.start(col) - self.band.col, scene.groups[group]
             wide = slice(start, start + side)
             pan.append(self._pan[None, :, wide])
             lms.append(self._lms[chosen, :, wide])

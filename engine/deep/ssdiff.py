@@ -232,6 +232,7 @@ def fmim(y: Tensor, low: float) -> Tensor:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what inference makes first, training must be able to use
 def _low_frequencies(height: int, width: int, device: torch.device) -> Tensor:
     """1, and cosine and sine of one cycle along rows, columns and the diagonal, over sqrt(HW)."""
     rows = torch.arange(height, dtype=torch.float64)[:, None] / height

@@ -364,3 +364,11 @@ def test_bf16_changes_the_residual_by_less_than_two_percent(network):
     with torch.autocast("cpu", torch.bfloat16):
         rough = run(network, 500, batch).float()
     assert (rough - exact).square().mean() < 0.02**2 * exact.square().mean()
+
+
+def test_inference_first_does_not_spoil_training(network):
+    batch = inputs(size=24)
+    with torch.inference_mode():
+        network(*batch, torch.tensor([5.0]))
+    network(*batch, torch.tensor([5.0])).mean().backward()
+    network.zero_grad()

@@ -20,8 +20,9 @@ tiny = importlib.import_module("tiny")
 
 
 @pytest.fixture(autouse=True)
-def fresh_accelerator():
-    """Accelerate keeps its settings for the life of a process; a test has its own."""
+def own_settings():
+    """Threads and Accelerate's settings last as long as a process; every test has its own."""
+    tiny.one_thread()
     yield
     tiny.forget_accelerator()
 

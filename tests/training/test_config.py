@@ -50,8 +50,8 @@ def test_learning_rate_warms_up_and_falls(config):
         ({"width": 40}, "width 40"),
         ({"bands": 5}, "The scene a has 4 bands, the config 5."),
         ({"ratio": 2}, "has the ratio 4, the config 2"),
-        ({"patch": 64}, "has chips of 32 pixels, patches of 64"),
-        ({"window": 64}, "The scene c has chips of 32 pixels, patches of 64"),
+        ({"patch": 64}, "Patches of 64 pixels are asked for, the largest chips have 32."),
+        ({"window": 64}, "Patches of 64 pixels are asked for, the largest chips have 32."),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_line(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import differing, state_of
+from tiny import differing, images, state_of
 from whetstone.engine.deep import load_model
 
 
@@ -31,7 +31,7 @@ def rows(folder):
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def test_the_loss_falls_and_everything_is_written(config, train, root):
+def test_the_loss_falls_and_everything_is_written(config, train):
     folder = train(config(iterations=60, validate_every=20, lr_end=1e-4, clip=1.0))
     history = rows(folder)
     assert [row["step"] for row in history] == [20, 40, 60]
@@ -62,8 +62,7 @@ def test_resuming_goes_on_bit_for_bit(config, train, monkeypatch, capsys):
     path = config(lr_end=1e-5, warmup=2, clip=1.0)
     straight = train(path, "straight")
     with monkeypatch.context() as patch:
-        draw = train.__globals__["interrupted"](4)
-        patch.setattr("runs.Run.draw", draw)
+        patch.setattr("runs.Run.draw", interrupted(4))
         stopped = train(path, "stopped", status=130)
     assert "--resume" in capsys.readouterr().err
     assert state_of(stopped)["step"] == 3
@@ -123,6 +122,18 @@ def test_without_scenes_to_validate_on_the_last_is_kept(config, train, patches):
     folder = train(config(iterations=2, validate_every=1))
     assert load_model(folder / "run.safetensors").card.training["step"] == 2
     assert set(rows(folder)[0]) == {"step", "loss", "lr"}
+
+
+def test_scenes_without_room_for_a_patch_are_left_out(config, train, patches, capsys):
+    import h5py
+
+    with h5py.File(patches, "a") as file:
+        group = file.create_group("train/small")
+        group.attrs.update(file["train/a"].attrs)
+        for key, values in images(16).items():
+            group[key] = values[None]
+    train(config(iterations=1, patch=32))
+    assert "small: left out, chips of 16 pixels" in capsys.readouterr().out
 
 
 def test_starting_from_a_model(config, train, model, capsys):

@@ -9,7 +9,6 @@ from accelerate.state import AcceleratorState
 from scenes import Ground
 from whetstone.engine.deep.weights import Card, build_network, save_model
 
-torch.set_num_threads(1)  # small tensors; more threads only wait for each other
 PERCENTILE = {"kind": "percentile", "value": 99.5}
 CONFIG = {
     "bands": 4,
@@ -24,6 +23,11 @@ CONFIG = {
     "validate_steps": 1,
     "ema": 0.5,
 }
+
+
+def one_thread():
+    """Small tensors: more threads only wait for each other."""
+    torch.set_num_threads(1)
 
 
 def forget_accelerator():
