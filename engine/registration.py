@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .fields import WindowFields
+from .interpolation import lagrange_taps, resample
 from .tiling import grid, in_order, scattered
 from .types import Window
 
@@ -76,6 +77,28 @@ def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
     starts = dict.fromkeys([(0.0, 0.0), _coarse(pair, windows, threads, progress)])
     shifts = [_refine(pair, windows, start, threads, progress) for start in starts]
     return max(shifts, key=lambda shift: shift.confidence)
+
+
+def moved_pan(pair: Pair, window: Window, shift: Shift) -> tuple[Array, Array | None]:
+    """The PAN (h, w) of a window and its validity, moved to where the MS lies.
+
+    Fusing moves the MS, since the PAN's grid is the output's. Where a truth lies with the MS, as at
+    reduced resolution, it is the PAN that has to move.
+    """
+    rows = lagrange_taps(np.arange(window.row, window.stop[1]) + shift.dy)
+    cols = lagrange_taps(np.arange(window.col, window.stop[0]) + shift.dx)
+    around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
+    values, valid = pair.read_pan(around)
+    if valid is not None:
+        near = [
+            np.rint(np.arange(*span) + d).astype(int) - first
+            for span, d, first in (
+                ((window.row, window.stop[1]), shift.dy, around.row),
+                ((window.col, window.stop[0]), shift.dx, around.col),
+            )
+        ]
+        valid = valid[np.ix_(*near)]
+    return resample(values, rows.shifted(around.row), cols.shifted(around.col)), valid
 
 
 def _windows(pair: Pair) -> list[Window]:

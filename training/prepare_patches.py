@@ -28,11 +28,11 @@ from tqdm import tqdm
 from whetstone.engine import DegradeJob, Progress, RasterSource, WhetstoneError, run
 from whetstone.engine.deep.inputs import Grid, lms_and_ms, read_inputs
 from whetstone.engine.deep.ssdiff import STRIDE
-from whetstone.engine.interpolation import lagrange_taps, mirror, resample
+from whetstone.engine.interpolation import mirror
 from whetstone.engine.metrics.reference import ergas
 from whetstone.engine.pair import Geometry, Pair, open_pair
 from whetstone.engine.raster.source import Source, open_source
-from whetstone.engine.registration import Shift, estimate_shift
+from whetstone.engine.registration import estimate_shift, moved_pan
 from whetstone.engine.types import Window
 
 #: Where MS pixel 0 lies on the PAN grid of every patch that is written (common corner at 4).
@@ -191,19 +191,10 @@ def registered(
             for lms in (inputs.lms, moved.lms)
         ]
         stays = errors[0] <= errors[1]
-        inputs = inputs._replace(pan=moved_pan(pair, window, shift)) if stays else moved
+        inputs = inputs._replace(pan=moved_pan(pair, window, shift)[0]) if stays else moved
     arrays = {"pan": inputs.pan[None], "lms": inputs.lms, "ms": inputs.ms, "gt": gt}
     masks = [mask for mask in (valid, inputs.valid) if mask is not None]
     return arrays, np.logical_and.reduce(masks) if masks else None
-
-
-def moved_pan(pair: Pair, window: Window, shift: Shift) -> np.ndarray:
-    """The PAN (h, w) of a window, moved to where the MS lies."""
-    rows = lagrange_taps(np.arange(window.row, window.stop[1]) + shift.dy)
-    cols = lagrange_taps(np.arange(window.col, window.stop[0]) + shift.dx)
-    around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
-    values, _ = pair.read_pan(around)
-    return resample(values, rows.shifted(around.row), cols.shifted(around.col))
 
 
 def whole_chips(
