@@ -96,6 +96,13 @@ class Config:
         rate = self.lr_end + (self.lr - self.lr_end) * (1 + cos(pi * share)) / 2
         return rate * min(1.0, (step + 1) / (self.warmup + 1))
 
+    @property
+    def scaling(self) -> dict[str, Any]:
+        """The normalisation as model cards state it."""
+        if self.normalisation == "standard":
+            return {"kind": "standard"}
+        return {"kind": self.normalisation, "value": self.normalisation_value}
+
     def card(self, name: str, patches: Path, phase: float, sensors: tuple[str, ...]) -> Card:
         """The model card of a run with this config on patches of a phase and of some sensors."""
         return Card(
@@ -113,7 +120,7 @@ class Config:
             sensors=self.sensors or sensors,
             window=self.window,
             phase=phase,
-            normalisation={"kind": self.normalisation, "value": self.normalisation_value},
+            normalisation=self.scaling,
             limits=self.limits,
             residual_scale=self.residual_scale,
             schedule={"kind": self.schedule, "timesteps": TIMESTEPS},

@@ -14,23 +14,12 @@ import sys
 
 import torch
 from runs import SAME_MODEL, Run, parser, quiet
-from torch import Tensor, nn
-from whetstone.engine.deep.ema import EMA
 from whetstone.engine.deep.schedule import add_noise
 from whetstone.engine.deep.ssdiff import SSDiff, objective
 from whetstone.engine.errors import WhetstoneError
 
 #: The branches in turn, with the stem that holds a branch's batch norm.
 STEMS = {"spectral": "spe_stem", "spatial": "spa_stem"}
-
-
-class BranchAverage(EMA):
-    """Averages over the steps in which a tensor was trained: what is frozen stays as it is."""
-
-    moving: frozenset[str] = frozenset()
-
-    def _tensors(self, network: nn.Module) -> list[Tensor]:
-        return [tensor for name, tensor in network.state_dict().items() if name in self.moving]
 
 
 def main() -> None:
@@ -40,7 +29,7 @@ def main() -> None:
     args = arguments.parse_args()
     if not (args.start or args.resume):
         raise WhetstoneError("CALL", "Nothing to fine-tune.", "Name a model with --from.")
-    run = Run(args, average=BranchAverage, freezes=True)
+    run = Run(args, freezes=True)
     if args.start:
         run.start_from(args.start, SAME_MODEL)
     config = run.config

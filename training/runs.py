@@ -54,13 +54,10 @@ class Run:
 
     Args:
         args: Of :func:`config.parser`.
-        average: How weights are averaged.
         freezes: Whether parts of the network are frozen on the way.
     """
 
-    def __init__(
-        self, args: argparse.Namespace, average: type[EMA] = EMA, freezes: bool = False
-    ) -> None:
+    def __init__(self, args: argparse.Namespace, freezes: bool = False) -> None:
         config = read_config(args.config)
         if args.iterations:
             config = replace(config, iterations=args.iterations)
@@ -84,8 +81,7 @@ class Run:
         self._load_scenes(args, config)
         torch.manual_seed(config.seed)
         self.network = build_network(self.card).to(self.device)
-        self._average = average
-        self.ema = average(self.network, config.ema)
+        self.ema = EMA(self.network, config.ema)
         self.alpha_bar = torch.tensor(schedule_of(self.card), device=self.device)
         self.step, self.best = 0, inf
         self.history: list[dict[str, float]] = []
@@ -94,8 +90,7 @@ class Run:
         self._writer: SummaryWriter | None = None
 
     def _load_scenes(self, args: argparse.Namespace, config: Config) -> None:
-        normalisation = {"kind": config.normalisation, "value": config.normalisation_value}
-        found = load(args.patches, args.val_patches, normalisation)
+        found = load(args.patches, args.val_patches, config.scaling)
         train, self.val = (
             large_enough(scenes, side) for scenes, side in zip(found, (config.patch, config.window))
         )
@@ -122,7 +117,7 @@ class Run:
                     "MODEL_MISMATCH", f"{name} has the {key} {theirs}, this run {mine}."
                 )
         self.network.load_state_dict(model.network.state_dict())
-        self.ema = self._average(self.network, self.config.ema)
+        self.ema = EMA(self.network, self.config.ema)
         origin = {"name": model.card.name, "sha256": model.card.sha256}
         self.card = replace(self.card, training={**self.card.training, role: origin})
         return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class EMA:
@@ -18,21 +18,22 @@ class EMA:
     def __init__(self, network: nn.Module, decay: float = 0.9999) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay, self.updates = decay, 0
+        #: Names of the tensors that are averaged; the others stay as they are. None: all.
+        self.moving: frozenset[str] | None = None
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Move the shadow towards the network's present weights."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        for mine, theirs in zip(self._tensors(self.network), self._tensors(network)):
+        theirs = network.state_dict()
+        for name, mine in self.network.state_dict().items():
+            if self.moving is not None and name not in self.moving:
+                continue
             if mine.is_floating_point():
-                mine.lerp_(theirs.to(mine.dtype), 1 - decay)
+                mine.lerp_(theirs[name].to(mine.dtype), 1 - decay)
             else:
-                mine.copy_(theirs)
-
-    @staticmethod
-    def _tensors(network: nn.Module) -> list[Tensor]:
-        return [*network.parameters(), *network.buffers()]
+                mine.copy_(theirs[name])
 
     def state_dict(self) -> dict[str, object]:
         """What a resumed run needs."""

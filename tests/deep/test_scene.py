@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from models import SIDE, make_model, write_model
-from scenes import Ground, header, make_pair, read
+from scenes import Ground, header, make_pair, read, source, write
 from whetstone.engine import Cancelled, Progress, WhetstoneError, run
 from whetstone.engine.deep import device as machine
 from whetstone.engine.deep import scene as scene_module
@@ -139,6 +139,23 @@ def test_the_scale_of_a_scene_makes_units_and_haze_harmless(tmp_path, backend, k
         run(job_of(made, model, tmp_path / f"{name}.tif"))
         images.append(read(backend, tmp_path / f"{name}.tif")[0])
     np.testing.assert_allclose(images[1], 10 * images[0] + haze, rtol=1e-3, atol=0.5)
+
+
+def test_the_toolbox_protocol_is_phase_2(tmp_path, backend, model):
+    made = make_pair(backend, tmp_path, (64, 64), phase=2.0)
+    run(job_of(made, model, tmp_path / "p.tif"))
+    run(job_of(made, model, tmp_path / "t.tif", protocol="toolbox"))
+    ours, toolbox = (read(backend, tmp_path / f"{name}.tif")[0] for name in "pt")
+    np.testing.assert_allclose(toolbox, ours, atol=0.05)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (31, 8), (32, 33), (200, 12)])
+def test_scenes_smaller_than_a_window(tmp_path, backend, model, size):
+    made = make_pair(backend, tmp_path, size, ms_size=tuple(-(-n // 4) for n in size))
+    run(job_of(made, model, tmp_path / "o.tif", consistency=True))
+    values = read(backend, tmp_path / "o.tif")[0]
+    assert values.shape == (4, size[1], size[0])
+    assert np.abs(values - made.truth).mean() < 200
 
 
 @pytest.mark.parametrize("ratio", [2, 3])
@@ -305,6 +322,29 @@ def test_no_seam_at_the_borders_of_windows(tmp_path, backend):
         interior = where % stride > overlap
         at, off = jump[where[border] - 1].mean(), jump[where[interior] - 1].mean()
         assert abs(at / off - 1) < 0.05, (at, off)
+
+
+def test_ms_that_covers_a_part_of_the_pan(tmp_path, backend, model):
+    """The common area begins inside the PAN raster; the grid of windows stays the raster's."""
+    ground = Ground(4)
+    full = make_pair(backend, tmp_path / "full", (160, 128), ground=ground)
+    job = job_of(full, model, tmp_path / "a.tif")
+    run(job)
+    cut = str(tmp_path / "ms.tif")
+    values, _ = read(backend, full.ms)
+    x, y = LEFT + 4 * PIXEL * 8, TOP - 4 * PIXEL * 5
+    grid = (x, 4 * PIXEL, 0.0, y, 0.0, -4 * PIXEL)
+    write(backend, cut, values[:, 5:, 8:], grid)
+    for consistency in (False, True):
+        part = replace(job, ms=source(cut), out=str(tmp_path / "b.tif"), consistency=consistency)
+        result = run(part)
+        got, want = (read(backend, tmp_path / f"{n}.tif")[0] for n in "ba")
+        row, col = 128 - result.height, 160 - result.width
+        assert 0 < row <= 20
+        assert 0 < col <= 32
+        inner = np.abs(got - want[:, row:, col:])[:, 60:, 60:]
+        assert consistency or inner.max() < 0.02
+        assert np.abs(got - full.truth[:, row:, col:]).mean() < 150
 
 
 # -- several samples ------------------------------------------------------------------------------

@@ -88,6 +88,16 @@ def test_plugin_keeps_torch_and_rasterio_out_of_qgis(path):
     assert not [name for name in names if name.startswith(("engine.deep", "training"))]
 
 
+@pytest.mark.parametrize("path", python_files("training"), ids=module_name)
+def test_training_uses_the_engine_alone(path):
+    beside = {other.stem for other in python_files("training")}
+    assert not tops(path) & (QGIS | (ROOMS - {"whetstone"}))
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names = [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.level == 0]
+    assert not [n for n in names if n.startswith("whetstone") and n[:16] != "whetstone.engine"]
+    assert not beside & {"torch", "numpy", "h5py"}, "a script would hide a library"
+
+
 def test_raster_libraries_stay_in_their_room():
     users = [
         module_name(path)
