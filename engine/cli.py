@@ -147,7 +147,11 @@ def execute(args: Namespace, progress: Progress) -> Any:
         target = next((key for key in ("out", "out_dir") if hasattr(job, key)), None)
         if target is None:
             raise WrongCall("USAGE", "This job writes no image; --out means nothing to it.")
-        job = replace(job, **{target: args.out})
+        moved = {target: args.out}
+        if getattr(job, "uncertainty", None):  # the first run's is as little written over
+            stem, extension = os.path.splitext(args.out)
+            moved["uncertainty"] = f"{stem}_std{extension}"
+        job = replace(job, **moved)
     return run(job, progress)
 
 

@@ -81,7 +81,7 @@ def job_from_args(args: argparse.Namespace) -> Job:
 
 def _model_name(name: str | None) -> str | None:
     """A model's file by its full path, so that the job can be replayed from any folder."""
-    return os.path.abspath(name) if name and os.path.exists(name) else name
+    return os.path.abspath(name) if name and os.path.isfile(name) else name
 
 
 def _source(paths: Sequence[str], bands: tuple[int, ...] | None = None) -> RasterSource:

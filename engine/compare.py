@@ -117,7 +117,7 @@ def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Sc
     one = FuseJob(
         job.pan, job.ms, out, name, job.sensor, protocol=job.protocol, coregister=job.coregister
     )
-    if name in DEEP:
+    if find_method(name).name in DEEP:
         one = replace(one, model=job.model, steps=job.steps, device=job.device)
     fused = fuse(one, PartOfProgress(progress, 0.0, 0.5))
     with ExitStack() as stack:

@@ -10,8 +10,6 @@ import hashlib
 import json
 import os
 import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,6 +27,7 @@ from .radiometry import output_dtype, output_nodata, to_output
 from .raster.model import BandInfo, OutputSpec
 from .raster.output import Output
 from .registration import Shift, estimate_shift
+from .strips import StripWriter
 from .tiling import grid, in_order, thread_count
 from .types import PartOfProgress, Progress, Window
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 #: The tag under which an output carries the job that made it.
 JOB_TAG = "WHETSTONE_JOB"
 MIN_BLOCK, MAX_BLOCK = 64, 4096
-#: Fields of a job that only deep methods understand.
+#: Fields of a job that would be ignored by a classical method (seed and device do no harm).
 _DEEP_ONLY = (
     *("model", "steps", "sampler", "samples", "uncertainty", "consistency", "precision", "batch"),
 )
@@ -65,6 +64,8 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
                 "Leave the bounds out.",
             )
         deep = _deep(job, method, pair, threads) if isinstance(method, DeepMethod) else None
+        for note in deep.notes if deep else ():
+            progress.message(note)
         plan = _plan(deep.job if deep else job, pair, window, deep.tags if deep else {})
         with ExitStack() as files:
             outputs = [files.enter_context(o) for o in _outputs(job, plan, pair, deep)]
@@ -94,9 +95,9 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
                 for one in outputs:
                     one.complete()
         progress.update(1.0, "done")
-        notes += deep.notes if deep else []
         for note in notes:
             progress.message(note)
+        notes += deep.notes if deep else []
         return FuseResult(
             out=os.path.abspath(job.out),
             method=job.method,
@@ -204,7 +205,7 @@ def _output_band(band: BandInfo, dtype: np.dtype, nodata: float | None) -> BandI
 def _outputs(job: FuseJob, plan: _Plan, pair: Pair, deep: DeepFusion | None) -> list[Output]:
     """The fused image and, if asked for, the uncertainty."""
     inputs = [*job.pan.paths, *job.ms.paths]
-    fingerprint = _fingerprint(deep.job if deep else job, deep.tags if deep else {})
+    fingerprint = _fingerprint(deep.job if deep else job, deep.identity if deep else [])
 
     def output(path: str, spec: OutputSpec, others: list[str]) -> Output:
         return Output(
@@ -219,9 +220,12 @@ def _outputs(job: FuseJob, plan: _Plan, pair: Pair, deep: DeepFusion | None) -> 
 
     found = [output(job.out, plan.spec, [])]
     if job.uncertainty:
-        if os.path.abspath(job.uncertainty) == os.path.abspath(job.out):
+        stems = (os.path.splitext(os.path.abspath(p))[0] for p in (job.uncertainty, job.out))
+        if len(set(stems)) == 1:
             raise WhetstoneError(
-                "OUT_IS_INPUT", "The image and its uncertainty cannot be one file.", "Rename one."
+                "OUT_IS_INPUT",
+                "The image and its uncertainty need two names.",
+                "Rename one of them.",
             )
         found.append(output(job.uncertainty, _uncertainty_spec(plan.spec), [job.out]))
     return found
@@ -243,9 +247,10 @@ def _uncertainty_spec(spec: OutputSpec) -> OutputSpec:
     return replace(spec, bands=bands, creation_options=options)
 
 
-def _fingerprint(job: FuseJob, tags: dict[str, str]) -> str:
-    """What must be the same for a run to be resumed: job, program, inputs, weights."""
-    facts: list[object] = [__version__, json.loads(job_to_json(replace(job, threads=0))), tags]
+def _fingerprint(job: FuseJob, identity: list[str]) -> str:
+    """What must be the same for a run to be resumed: job, program, inputs, model and device."""
+    same = json.loads(job_to_json(replace(job, threads=0, batch=0)))
+    facts: list[object] = [__version__, same, identity]
     for path in (*job.pan.paths, *job.ms.paths):
         try:
             stat = os.stat(path)
@@ -343,34 +348,23 @@ def _apply_deep(
     tally: _Tally,
     progress: Progress,
 ) -> None:
-    """Sample the rows that an interrupted run has not written yet; writing goes on beside it."""
+    """Sample the rows that an interrupted run has not written yet."""
     area = plan.window
     done = min(output.rows_done for output in outputs)
     if done:
         progress.message(f"Resuming an interrupted run at row {done} of {area.height}.")
-
-    def write(window: Window, values: list[Array]) -> None:
-        bottom = window.stop[1] - area.row
-        for output, image in zip(outputs, values):
-            _put(output, window, area, image)
-        for output in outputs:
-            output.checkpoint(bottom)
-
-    pending: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="whetstone-writer") as writer:
+    if done == area.height:
+        return
+    nan, single = float("nan"), np.dtype(np.float32)
+    with StripWriter(outputs, area) as writer:
         for strip in deep.strips(pair, scene, area, area.row + done, progress):
             size = strip.window.width * strip.window.height
             good = size if strip.valid is None else int(np.count_nonzero(strip.valid))
             tally.add(0, good, size)
-            values = [to_output(strip.image, strip.valid, plan.dtype, plan.nodata)]
+            images = [to_output(strip.image, strip.valid, plan.dtype, plan.nodata)]
             if strip.deviation is not None and len(outputs) > 1:
-                nan = float("nan")
-                values.append(to_output(strip.deviation, strip.valid, np.dtype(np.float32), nan))
-            pending.append(writer.submit(write, strip.window, values))
-            while len(pending) > 2:
-                pending.popleft().result()
-        while pending:
-            pending.popleft().result()
+                images.append(to_output(strip.deviation, strip.valid, single, nan))
+            writer.add(strip.window.row, images)
 
 
 def _put(output: Output, window: Window, area: Window, values: Array) -> None:

@@ -160,6 +160,8 @@ class Scene:
         def look(window: Window) -> tuple[Array, Array]:
             f = self.fields(window)
             pan = f.pan.ravel() if f.valid is None else f.pan[f.valid]
+            if f.ms_window.empty:
+                return pan, np.empty((self.bands, 0), self.pair.dtype)
             ms = f.ms.reshape(len(f.ms), -1) if f.ms_valid is None else f.ms[:, f.ms_valid]
             return pan, ms
 

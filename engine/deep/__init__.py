@@ -31,7 +31,7 @@ def missing(library: str) -> WhetstoneError:
     return WhetstoneError(
         "DEEP_MISSING",
         f"The deep models need {library}, which is not installed.",
-        'Install what they need: pip install "whetstone[deep]"',
+        'Install what they need, in the folder of Whetstone: pip install ".[deep]"',
     )
 
 

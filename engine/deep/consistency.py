@@ -36,8 +36,10 @@ class Consistency:
 
     def correct(self, image: Array, region: Window, valid: Array | None) -> Array:
         """``image`` (B, h, w) of a PAN region in digital numbers, corrected; edges are mirrored."""
-        geometry = self._pair.geometry
-        ms = geometry.ms_window(region)
+        geometry, info = self._pair.geometry, self._pair.ms.info
+        ms = geometry.ms_window(region).intersect(Window(0, 0, info.width, info.height))
+        if ms.empty:
+            return image
         measured, ms_valid = self._pair.read_ms(ms)
         out = image.copy()
         for gain in dict.fromkeys(self._gains):

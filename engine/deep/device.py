@@ -59,6 +59,7 @@ def prepare(device: torch.device, threads: int) -> None:
     inference on a CPU is up to four times faster. Safe to call again.
     """
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: batches agree, and bf16 is judged by it
     if device.type == "cpu" and sys.platform == "linux":
         try:
             mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -106,8 +107,19 @@ def windows_at_once(device: torch.device, side: int, asked: int) -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device's memory is full."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    told = str(error).lower()
+    wording = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(words in told for words in wording)
+
+
+def too_small(device: torch.device, what: str) -> WhetstoneError:
+    """The error for a device that cannot even hold ``what``."""
+    return WhetstoneError(
+        "OOM_DEVICE",
+        f"{what} does not fit into the memory of {device}.",
+        "Close other programs, or use --device cpu.",
     )
 
 

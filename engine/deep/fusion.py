@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Iterator
 
 from ..errors import WhetstoneError
+from ..types import PartOfProgress
 from . import device as machine
 from .inputs import estimate_scale
 from .models import choose_model, describe_fit, find_model
@@ -31,6 +32,8 @@ class DeepFusion:
     """
 
     def __init__(self, job: FuseJob, architecture: str, pair: Pair, threads: int) -> None:
+        if not 0 <= job.seed < 2**64:
+            raise WhetstoneError("SEED", f"The seed is {job.seed}; it must be 0 to 2^64 - 1.")
         if not 1 <= job.samples <= MOST_SAMPLES:
             raise WhetstoneError(
                 "SAMPLES", f"{job.samples} samples are asked for; 1 to {MOST_SAMPLES} can be."
@@ -39,7 +42,7 @@ class DeepFusion:
         if job.model is None:
             found, why = choose_model(architecture, pair.bands, pair.ratio, sensor)
         else:
-            found = find_model(job.model, pair.progress)
+            found = find_model(job.model, PartOfProgress(pair.progress, 0.0, 0.05))
             why = describe_fit(found, pair.bands, pair.ratio, sensor)
         if found.card.architecture != architecture:
             raise WhetstoneError(
@@ -48,7 +51,6 @@ class DeepFusion:
                 f"Use --method {found.card.architecture}, or another model.",
             )
         device = machine.pick_device(job.device)
-        self._model = read_model(found.path, device)
         self._settings = Settings(
             steps=job.steps,
             sampler=job.sampler,
@@ -59,14 +61,32 @@ class DeepFusion:
             threads=threads,
             consistency=job.consistency,
         )
-        self._sampler = SceneSampler(self._model, pair, self._settings)
-        self.job = replace(job, model=str(found.path) if found.where == "path" else found.name)
+        try:
+            self._model = read_model(found.path, device)
+            self._sampler = SceneSampler(self._model, pair, self._settings)
+        except (RuntimeError, MemoryError) as error:
+            if not machine.is_out_of_memory(error):
+                raise
+            raise machine.too_small(device, f"The model {found.name}") from None
+        path = str(found.path.resolve())
+        self.job = replace(job, model=path if found.where == "path" else found.name)
         self.tags = {
             "WHETSTONE_MODEL": found.name,
             "WHETSTONE_MODEL_SHA256": found.card.sha256,
             "WHETSTONE_SEED": str(job.seed),
         }
-        self.notes = [why, self._how()]
+        #: What decides the pixels and is not in the job.
+        self.identity = [found.card.to_json(), str(device), self._sampler.precision]
+        self.notes = [why, *self._band_note(pair), self._how()]
+
+    def _band_note(self, pair: Pair) -> list[str]:
+        mine, theirs = self._model.card.roles, pair.sensor.roles
+        if not mine or not all(theirs) or self._sampler.in_order:
+            return []
+        return [
+            f"The model was trained on the bands {', '.join(mine)}; this image has "
+            f"{', '.join(theirs)}. Judge the colours with care."
+        ]
 
     def _how(self) -> str:
         sampler, s = self._sampler, self._settings
@@ -81,5 +101,27 @@ class DeepFusion:
     ) -> Iterator[Strip]:
         """Estimate, then the finished rows of the area; ``pair`` may have been moved since."""
         self._sampler.pair = pair
+        self._check_range(scene, progress)
         scale = estimate_scale(self._model.card.normalisation, scene)
         return self._sampler.strips(area, scale, first_row, progress)
+
+    def _check_range(self, scene: Scene, progress: Progress) -> None:
+        """Refuse images brighter than a model that divides by a fixed number can show."""
+        card = self._model.card
+        if card.normalisation["kind"] != "full_scale" or card.limits[1] is None:
+            return
+        full = card.normalisation["value"] * card.limits[1]
+        pan, ms = scene.percentiles(99)
+        top = max(pan, float(ms.max()))
+        if top > full:
+            raise WhetstoneError(
+                "MODEL_RANGE",
+                f"The model {card.name} knows values up to {full:g}; one percent of this scene "
+                f"lies above {top:g}.",
+                "Choose a model that is scaled to the scene, or rescale the images.",
+            )
+        if top < 0.1 * full:
+            progress.message(
+                f"The model {card.name} was trained on values up to {full:g}; 99 % of this scene "
+                f"lies below {top:g}. Judge the result with care."
+            )

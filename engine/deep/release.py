@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from torch import Tensor
 from ..errors import WhetstoneError
 from ..sensors import SENSORS
 from .ssdiff import NORM_GROUPS, SSDiff
-from .weights import Card, file_hash, put_tensors, save_model
+from .weights import Card, build_network, file_hash, put_tensors, read_card, save_model
 
 #: Modules of the release and ours, {k} being each of the numbers (spec §2.9; "upsamle" is theirs).
 _MODULES = """
@@ -83,24 +84,23 @@ def import_checkpoint(
         return f"{table[module]}.{leaf}" if dot and module in table else name
 
     if any(name.rpartition(".")[0] in RELEASE for name in tensors):
-        layout, names = "release", release
         tensors = {
             rename(name, RELEASE): tensor
             for name, tensor in tensors.items()
             if not _DEAD.match(name)
         }
     elif set(SSDiff(1).state_dict()) & set(tensors):
-        layout, names = "whetstone", {}
+        return _import_own(source, out, tensors, taken_from)
     else:
         raise WhetstoneError(
             "MODEL_INVALID",
             f"'{source}' is no SSDiff checkpoint: the tensor {next(iter(tensors))} is unknown, as "
             f"are all {len(tensors)}.",
-            "Give a checkpoint of the authors' code or of 'training/'.",
+            "Give a checkpoint of the authors' code.",
         )
 
     def name_in_file(name: str) -> str:
-        return rename(name, names)
+        return rename(name, release)
 
     parameters = _parameters(source, tensors, name_in_file)
     network = SSDiff(**parameters)
@@ -115,17 +115,36 @@ def import_checkpoint(
         ratio=parameters["ratio"],
         roles=roles if all(roles) else (),
         sensors=(sensor,) if sensor else (),
-        phase=2.0,  # the published data decimate there
+        window=64 if parameters["ratio"] != 3 else 60,
+        phase=float(parameters["ratio"] // 2),  # the published data decimate there
         normalisation={"kind": "full_scale", "value": full_scale},
-        training={
-            "imported_from": source.name,
-            "sha256": file_hash(source),
-            "layout": layout,
-            **({"part": taken_from} if taken_from else {}),
-        },
+        training=_origin(source, taken_from),
         licence="unknown: ask the authors of the checkpoint",
     )
     return save_model(out, network, card)
+
+
+def _import_own(source: Path, out: Path, tensors: dict[str, Tensor], taken_from: str) -> Card:
+    """Weights in our own layout: only the card beside them knows how their inputs are scaled."""
+    beside = source.with_suffix(".json")
+    if not beside.is_file():
+        raise WhetstoneError(
+            "MODEL_CARD",
+            f"'{source}' has Whetstone's own layout, but no card '{beside.name}' beside it says "
+            "how its inputs are scaled.",
+            "Use the model that the training wrote; it needs no import.",
+        )
+    card = read_card(beside)
+    network = build_network(card)
+    put_tensors(network, tensors, source)
+    training = {**card.training, **_origin(source, taken_from)}
+    return save_model(out, network, replace(card, name=out.stem, training=training))
+
+
+def _origin(source: Path, taken_from: str) -> dict[str, str]:
+    """Where imported weights are from, for the card."""
+    part = {"part": taken_from} if taken_from else {}
+    return {"imported_from": source.name, "sha256": file_hash(source), **part}
 
 
 def _parameters(

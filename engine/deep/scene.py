@@ -1,24 +1,25 @@
 """Sampling a whole scene: windows on a fixed grid, blended into rows that come out in order.
 
-*Estimate* finds the scale of the scene; *apply* reads a row of windows, samples them in batches and
-hands on the rows that no later window touches. Noise, grid and scale depend on the scene alone, so
-a part, a resumed run and another batch size give the same pixels; memory does not grow with the
-height of the scene.
+*Estimate* finds the scale of the scene; *apply* reads rows of windows, samples them in batches and
+hands on the rows of pixels that no later window touches. Noise, grid and scale depend on the scene
+alone, so a part, a resumed run and another batch size give the same pixels; memory does not grow
+with the height of the scene.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterator, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
 import numpy as np
 import torch
 
 from ..blending import Axis
-from ..errors import Cancelled, WhetstoneError
+from ..errors import Cancelled
 from ..noise import NoiseField
 from ..tiling import in_order
-from ..types import Progress, Window
+from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
 from .consistency import Consistency
@@ -73,7 +74,10 @@ class SceneSampler:
         card = model.card
         self.model, self.pair, self.settings = model, pair, settings
         self.grid = Grid(card.ratio, card.phase)
-        self.groups = band_groups(pair.bands, card.bands)
+        roles = pair.sensor.roles
+        self.groups = band_groups(pair.bands, card.bands, roles, card.roles)
+        #: Whether the model gets the bands that it knows, in its order.
+        self.in_order = [roles[i] for i in self.groups[0]] == list(card.roles)
         self.steps = settings.steps or card.steps
         timesteps_of(card, settings.sampler, self.steps)
         machine.prepare(model.device, settings.threads)
@@ -82,11 +86,11 @@ class SceneSampler:
             settings.precision, model.device, self._probe
         )
         self._batch = machine.windows_at_once(model.device, side, settings.batch)
-        overlap = side // OVERLAP_SHARE
+        overlap = side // OVERLAP_SHARE // card.ratio * card.ratio  # windows begin at MS pixels
         info = pair.pan.info
         self.columns = Axis(info.width, side, overlap)
         self.rows = Axis(info.height, side, overlap)
-        self._field = NoiseField(settings.seed)
+        self.field = NoiseField(settings.seed)
 
     def strips(
         self, area: Window, scale: Scale, first_row: int, progress: Progress
@@ -106,170 +110,193 @@ class SceneSampler:
     ) -> Iterator[Strip]:
         """Sample and blend; strips are cut to the area and to the rows that are wanted."""
         cols = self.columns.touching(area.col, area.stop[0])
-        indices = self.rows.touching(first_row, area.stop[1])
+        tasks = len(cols) * len(self.groups) * self.settings.samples
+        together = max(1, self._batch // tasks)  # rows of windows that fill a batch
+        wanted = self.rows.touching(first_row, area.stop[1])
+        # groups of rows lie on a grid too, so that a resumed run forms the same batches
+        indices = range(wanted.start - wanted.start % together, wanted.stop)
         left = self.columns.start(cols[0])
         width = self.columns.start(cols[-1]) + self.columns.side - left
-        side, samples = self.rows.side, self.settings.samples
 
-        def read(index: int) -> Inputs:
-            band = Window(left, self.rows.start(index), width, side)
-            return read_inputs(self.pair, band, self.grid, side)
+        def read(index: int) -> _WindowRow:
+            band = Window(left, self.rows.start(index), width, self.rows.side)
+            inputs = read_inputs(self.pair, band, self.grid, band.height)
+            return _WindowRow(self, inputs, band, scale)
 
-        carry: list[Array] = []  # per sample, what the window row above left in this one's overlap
-        done, total = 0, len(indices) * samples
-        for index, inputs in in_order(read, indices, 1, progress):
-            top = self.rows.start(index)
-            settled = self.rows.settled(index)
-            moments = _Moments()
-            for draw in range(samples):
-                source = _Windows(self, inputs, Window(left, top, width, side), scale, draw)
-                rows = self._window_row(source, cols, index, progress)
-                if index > indices[0]:
-                    rows[:, : carry[draw].shape[1]] += carry[draw]
-                    carry[draw] = rows[:, settled - top :].copy()
-                else:
-                    carry.append(rows[:, settled - top :].copy())
-                moments.add(scale.to_dn(rows[:, : settled - top]))
+        rows = (row for _, row in in_order(read, indices, 1, progress))
+        carry: list[Array] = []  # per draw, what the row above left in this one's overlap
+        done, total = 0, len(indices)
+        while group := list(islice(rows, together)):
+            share = PartOfProgress(progress, done / total, (done + len(group)) / total)
+            for row, draws in zip(group, self._sampled(group, cols, share)):
+                index = indices[done]
                 done += 1
-                progress.update(done / total, "sampling")
-            keep = Window(area.col, max(top, first_row), area.width, 0)
-            keep = keep._replace(height=min(settled, area.stop[1]) - keep.row)
-            if keep.height > 0:
-                inside = keep.within(Window(left, top, width, settled - top))
-                deviation = moments.deviation() if samples > 1 else None
-                yield Strip(
-                    keep,
-                    moments.mean[(..., *inside)],
-                    None if deviation is None else deviation[(..., *inside)],
-                    None if inputs.valid is None else inputs.valid[inside],
-                )
+                settled = self.rows.settled(index) - row.band.row
+                moments = _Moments()
+                for draw, image in enumerate(draws):
+                    if index > indices[0]:
+                        image[:, : carry[draw].shape[1]] += carry[draw]
+                    moments.add(scale.to_dn(image[:, :settled]))
+                carry = [image[:, settled:].copy() for image in draws]
+                keep = row.band._replace(height=settled).intersect(area)
+                keep = keep.intersect(area._replace(row=first_row))
+                if not keep.empty:
+                    inside = keep.within(row.band)
+                    yield Strip(
+                        keep,
+                        moments.mean[(..., *inside)],
+                        moments.deviation()[(..., *inside)] if self.settings.samples > 1 else None,
+                        None if row.valid is None else row.valid[inside],
+                    )
 
-    def _window_row(self, source: _Windows, cols: range, index: int, progress: Progress) -> Array:
-        """One row of windows of one draw, weighted and summed, (B, side, width) normalised."""
-        bands, side, left = self.pair.bands, source.band.height, source.band.col
-        out = np.zeros((bands, side, source.band.width), np.float32)
-        fade = self.rows.weights(index)[:, None]
+    def _sampled(
+        self, rows: list[_WindowRow], cols: range, progress: Progress
+    ) -> list[list[Array]]:
+        """Per row and draw the weighted sum of its windows, (B, side, width) normalised."""
+        side, bands = self.rows.side, self.pair.bands
+        draws = range(self.settings.samples)
+        sums = [[np.zeros((bands, *row.band.shape), np.float32) for _ in draws] for row in rows]
         tasks = [
-            (col, group)
+            _Task(number, draw, col, self.columns.start(col) - row.band.col, group)
+            for number, row in enumerate(rows)
+            for draw in draws
             for col in cols
             for group in range(len(self.groups))
-            if source.has_pixels(self.columns.start(col) - left)
+            if row.has_pixels(self.columns.start(col) - row.band.col)
         ]
         shares = np.bincount(np.concatenate(self.groups), minlength=bands).astype(np.float32)
-        for (col, group), image in source.sampled(tasks, progress):
-            start = self.columns.start(col) - left
-            weights = fade * self.columns.weights(col)
-            for slot, number in enumerate(self.groups[group]):
-                out[number, :, start : start + side] += image[slot] * weights / shares[number]
-        return out
+        for done, (task, image) in enumerate(self._images(rows, tasks, progress)):
+            row = rows[task.row]
+            fade = self.rows.weights(row.band.row // self.rows.stride)[:, None]
+            weights = fade * self.columns.weights(task.col)
+            out = sums[task.row][task.draw]
+            for slot, band in enumerate(self.groups[task.group]):
+                out[band, :, task.start : task.start + side] += image[slot] * weights / shares[band]
+            progress.update((done + 1) / len(tasks), "sampling")
+        return sums
 
     # -- batches ----------------------------------------------------------------------------------
 
-    def run(self, batch: Batch, noise: list[Array], progress: Progress) -> Tensor:
-        """Sample one batch; ``noise[i]`` is the start noise (i = 0) or that of the i-th step."""
+    def _images(
+        self, rows: list[_WindowRow], tasks: list[_Task], progress: Progress
+    ) -> Iterator[tuple[_Task, Array]]:
+        """(task, image [C, side, side]) in the order of the tasks, sampled in batches."""
+        done = 0
+        while done < len(tasks):
+            part = tasks[done : done + self._batch]
+            images = self._run(rows, part, progress)
+            if images is None:  # too large a batch; what it held is free by now
+                machine.release(self.model.device)
+                self._batch = len(part) // 2
+                progress.message(
+                    f"The device's memory is full; going on with batches of {self._batch}."
+                )
+                continue
+            yield from zip(part, images)
+            done += len(part)
+
+    def _run(self, rows: list[_WindowRow], tasks: list[_Task], progress: Progress) -> Array | None:
+        """Sample one batch, (n, C, side, side); None when the device's memory is too small."""
+        device = self.model.device
 
         def pulse() -> None:
             if progress.cancelled():
                 raise Cancelled()
 
-        device = self.model.device
-        return sample(
-            self.model,
-            Batch(*(x.to(device, non_blocking=True) for x in batch)),
-            lambda i: torch.from_numpy(noise[i]).to(device, non_blocking=True),
-            steps=self.steps,
-            sampler=self.settings.sampler,
-            precision=self.precision,
-            pulse=pulse,
-        )
+        def gathered(of: Callable[[_WindowRow, _Task], Array]) -> Tensor:
+            stack = np.stack([of(rows[task.row], task) for task in tasks])
+            return torch.from_numpy(stack).to(device)
 
-    def noise(self, window: Window, draw: int) -> list[Array]:
-        """The noise of a region, (B, h, w) for the start and for each step that adds some."""
-        count = self.steps if self.settings.sampler == "ddpm" else 1
-        return [self._field.read(window, self.pair.bands, draw, i) for i in range(count)]
+        def noise(step: int) -> Tensor:
+            return gathered(lambda row, task: row.noise(task, step))
 
-    def shrink(self, error: BaseException, progress: Progress) -> None:
-        """Halve the batch after an out-of-memory error, or give up at one window."""
-        if not machine.is_out_of_memory(error):
-            raise error
-        if self._batch == 1:
-            raise WhetstoneError(
-                "OOM_DEVICE",
-                f"One window of {self.rows.side} pixels does not fit into the memory of "
-                f"{self.model.device}.",
-                "Close other programs, or use --device cpu.",
-            ) from None
-        self._batch //= 2
-        machine.release(self.model.device)
-        progress.message(f"The device's memory is full; going on with batches of {self._batch}.")
-
-    @property
-    def batch(self) -> int:
-        """Windows per call of the network, at present."""
-        return self._batch
+        try:
+            batch = Batch(
+                gathered(lambda row, task: row.pan_of(task)),
+                gathered(lambda row, task: row.lms_of(task)),
+                gathered(lambda row, task: row.ms_of(task)),
+            )
+            images = sample(
+                self.model,
+                batch,
+                noise,
+                steps=self.steps,
+                sampler=self.settings.sampler,
+                precision=self.precision,
+                pulse=pulse,
+            )
+            return images.cpu().numpy()
+        except (RuntimeError, MemoryError) as error:  # torch's out-of-memory errors are some
+            if not machine.is_out_of_memory(error):
+                raise
+            if len(tasks) == 1:
+                what = f"One window of {self.rows.side} pixels"
+                raise machine.too_small(device, what) from None
+            return None
 
     def _probe(self, precision: str) -> Tensor:
         """One step on a window of smooth noise, the same on every machine."""
         card, device = self.model.card, self.model.device
-        side = card.window
-        ground = NoiseField(1).read(Window(0, 0, side, side), card.bands + 1)
-        ground = np.clip(0.4 + 0.1 * ground, 0, 1)
-        lms = np.repeat(
-            np.repeat(ground[1:, :: card.ratio, :: card.ratio], card.ratio, 1), card.ratio, 2
-        )
-        parts = (ground[:1], lms, ground[1:, :: card.ratio, :: card.ratio])
+        side, ratio = card.window, card.ratio
+        square = Window(0, 0, side, side)
+        ground = np.clip(0.4 + 0.1 * NoiseField(1).read(square, card.bands + 1), 0, 1)
+        ms = ground[1:, ::ratio, ::ratio]
+        parts = (ground[:1], np.kron(ms, np.ones((1, ratio, ratio), np.float32)), ms)
         batch = Batch(*(torch.from_numpy(np.ascontiguousarray(p))[None].to(device) for p in parts))
-        start = torch.from_numpy(NoiseField(2).read(Window(0, 0, side, side), card.bands))[None]
-        return sample(self.model, batch, lambda _: start.to(device), steps=1, precision=precision)
+        start = torch.from_numpy(NoiseField(2).read(square, card.bands))[None].to(device)
+        return sample(self.model, batch, lambda _: start, steps=1, precision=precision)
 
 
-class _Windows:
-    """The windows of a row as batches for the network."""
+class _Task(NamedTuple):
+    """One window to sample: which row of a batch, draw, column, first pixel, group of bands."""
 
-    def __init__(
-        self, scene: SceneSampler, inputs: Inputs, band: Window, scale: Scale, draw: int
-    ) -> None:
-        self._scene, self.band, self._valid = scene, band, inputs.valid
+    row: int
+    draw: int
+    col: int
+    start: int
+    group: int
+
+
+class _WindowRow:
+    """A row of windows as the network gets it: normalised inputs and start noise."""
+
+    def __init__(self, scene: SceneSampler, inputs: Inputs, band: Window, scale: Scale) -> None:
+        self._scene, self.band, self.valid = scene, band, inputs.valid
         self._pan = scale.of_pan(inputs.pan)
         self._lms, self._ms = scale.of_image(inputs.lms), scale.of_image(inputs.ms)
-        self._noise = scene.noise(band, draw)
+        self._noise = [
+            scene.field.read(band, len(self._lms), draw) for draw in range(scene.settings.samples)
+        ]
 
     def has_pixels(self, start: int) -> bool:
         """Whether the window that begins at column ``start`` of the row holds a valid pixel."""
         side = self.band.height
-        return self._valid is None or bool(self._valid[:, start : start + side].any())
+        return self.valid is None or bool(self.valid[:, start : start + side].any())
 
-    def sampled(
-        self, tasks: list[tuple[int, int]], progress: Progress
-    ) -> Iterator[tuple[tuple[int, int], Array]]:
-        """(task, image [C, side, side]) of (column, band group) tasks, in their order."""
-        scene, done = self._scene, 0
-        while done < len(tasks):
-            part = tasks[done : done + scene.batch]
-            try:
-                images = scene.run(*self._cut(part), progress).cpu().numpy()
-            except RuntimeError as error:  # torch's out-of-memory errors are some
-                scene.shrink(error, progress)
-                continue
-            yield from zip(part, images)
-            done += len(part)
+    def _columns(self, task: _Task, step: int = 1) -> slice:
+        return slice(task.start // step, (task.start + self.band.height) // step)
 
-    def _cut(self, tasks: list[tuple[int, int]]) -> tuple[Batch, list[Array]]:
-        """The arrays of some windows."""
-        scene = self._scene
-        side, ratio = scene.rows.side, scene.grid.ratio
-        pan, lms, ms = [], [], []
-        noise: list[list[Array]] = [[] for _ in self._noise]
-        for col, group in tasks:
-            start, chosen = scene.columns.start(col) - self.band.col, scene.groups[group]
-            wide = slice(start, start + side)
-            pan.append(self._pan[None, :, wide])
-            lms.append(self._lms[chosen, :, wide])
-            ms.append(self._ms[chosen, :, start // ratio : (start + side) // ratio])
-            for step, field in zip(noise, self._noise):
-                step.append(field[chosen, :, wide])
-        batch = Batch(*(torch.from_numpy(np.stack(parts)) for parts in (pan, lms, ms)))
-        return batch, [np.stack(step) for step in noise]
+    def pan_of(self, task: _Task) -> Array:
+        """PAN of a window, (1, side, side)."""
+        return self._pan[None, :, self._columns(task)]
+
+    def lms_of(self, task: _Task) -> Array:
+        """LMS of a window in its group of bands, (C, side, side)."""
+        return self._lms[self._scene.groups[task.group], :, self._columns(task)]
+
+    def ms_of(self, task: _Task) -> Array:
+        """MS of a window, (C, side / ratio, side / ratio)."""
+        columns = self._columns(task, self._scene.grid.ratio)
+        return self._ms[self._scene.groups[task.group], :, columns]
+
+    def noise(self, task: _Task, step: int) -> Array:
+        """Start noise (step 0) or that of a later step, (C, side, side)."""
+        group = self._scene.groups[task.group]
+        if step == 0:
+            return self._noise[task.draw][group, :, self._columns(task)]
+        side = self.band.height
+        window = Window(self.band.col + task.start, self.band.row, side, side)
+        return self._scene.field.read(window, len(self._lms), task.draw, step)[group]
 
 
 class _Moments:

@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from math import lcm
 from pathlib import Path
 from typing import (
     Any,
@@ -28,7 +29,8 @@ from torch import Tensor, nn
 
 from ..errors import WhetstoneError
 from .device import pick_device
-from .ssdiff import SSDiff
+from .schedule import SCHEDULES
+from .ssdiff import STRIDE, SSDiff
 
 CARD_VERSION = 1
 #: What a card's ``architecture`` may name.
@@ -195,7 +197,31 @@ def read_card(path: Path) -> Card:
             )
         if isinstance(value, list):
             data[key] = tuple(value)
-    return Card(**data)
+    card = Card(**data)
+    for key, good in _MEANINGS.items():
+        if not good(card):
+            raise WhetstoneError(
+                "MODEL_CARD",
+                f"The model card '{path}' cannot have {key} {json.dumps(getattr(card, key))[:80]}.",
+            )
+    return card
+
+
+def _scales(card: Card) -> bool:
+    kind, value = card.normalisation.get("kind"), card.normalisation.get("value")
+    scaled = kind in ("full_scale", "percentile")
+    return kind == "standard" or (scaled and isinstance(value, (int, float)) and value > 0)
+
+
+#: Which values of a card mean something; windows must lie on the grids of the MS and the network.
+_MEANINGS: Dict[str, Callable[[Card], bool]] = {
+    "normalisation": _scales,
+    "schedule": lambda card: (
+        card.schedule.get("kind") in SCHEDULES and type(card.schedule.get("timesteps")) is int
+    ),
+    "start": lambda card: card.start in ("noise", "zero"),
+    "window": lambda card: card.window % lcm(STRIDE, card.ratio) == 0,
+}
 
 
 def _suits(value: Any, hint: Any) -> bool:

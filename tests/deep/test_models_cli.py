@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from plain import filled
+from test_release import released
 from whetstone.engine.cli import main
 from whetstone.engine.deep import hub, models
 from whetstone.engine.deep.weights import Card, save_model
@@ -127,7 +128,7 @@ def test_an_unknown_model_is_one_line(typed, small):
 
 def test_import_writes_a_model_that_is_then_known(typed, home, network, tmp_path):
     source, out_path = tmp_path / "e.pt", home / "mine.safetensors"
-    torch.save({"state_dict": network.state_dict()}, source)
+    torch.save({"state_dict": released(network, network.bands)}, source)
     words = ("import", source, "--out", out_path, "--sensor", "GaoFen-2", "--full-scale", "1023")
     status, out, _ = typed(*words)
     assert status == 0

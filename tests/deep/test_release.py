@@ -15,7 +15,7 @@ from torch import nn
 from whetstone.engine.deep.models import load_model
 from whetstone.engine.deep.release import import_checkpoint
 from whetstone.engine.deep.ssdiff import SSDiff
-from whetstone.engine.deep.weights import file_hash
+from whetstone.engine.deep.weights import Card, file_hash, save_model
 from whetstone.engine.errors import WhetstoneError
 
 
@@ -122,7 +122,6 @@ def test_an_imported_checkpoint_gives_the_numbers_of_the_spec(tensors, tmp_path,
     assert card.training == {
         "imported_from": "ema_150000.pt",
         "sha256": file_hash(source),
-        "layout": "release",
     }
     assert card.licence.startswith("unknown")
 
@@ -160,22 +159,36 @@ def test_safetensors_and_half_precision_are_read(tensors, tmp_path, out):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize(("bands", "ratio", "width"), [(4, 4, 32), (3, 2, 64)])
-def test_our_own_layout_and_its_sizes_are_read(shared, bands, ratio, width, tmp_path, out):
-    network = SSDiff(bands, ratio, width, shared)
-    card = import_checkpoint(write(tmp_path, network.state_dict()), out, "gf2", 1023.0)
-    assert card.parameters == {
-        "bands": bands,
-        "ratio": ratio,
-        "width": width,
-        "share_resample": shared,
-    }
-    assert (card.bands, card.ratio) == (bands, ratio)
-    assert card.normalisation["value"] == 1023.0
-    assert card.roles == (("blue", "green", "red", "nir") if bands == 4 else ())
-    assert card.training["layout"] == "whetstone"
+def test_our_own_layout_keeps_what_its_card_says(shared, tmp_path, out):
+    parameters = {"bands": 3, "ratio": 2, "width": 64, "share_resample": shared}
+    network = SSDiff(**parameters)
+    card = Card(
+        *("mine", "ssdiff", parameters, 3, 2),
+        phase=0.5,
+        normalisation={"kind": "standard"},
+        limits=(None, None),
+        residual_scale=4.0,
+    )
+    save_model(tmp_path / "mine.safetensors", network, card)
+    got = import_checkpoint(tmp_path / "mine.safetensors", out)
+    for key in ("parameters", "bands", "ratio", "phase", "normalisation", "limits"):
+        assert getattr(got, key) == getattr(card, key)
+    assert (got.name, got.residual_scale) == (out.stem, 4.0)
+    assert got.training["imported_from"] == "mine.safetensors"
     loaded = load_model(out).network.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
+
+
+def test_our_own_layout_without_a_card_is_refused(tmp_path, out):
+    said = refused("MODEL_CARD", write(tmp_path, SSDiff(4).state_dict()), out)
+    assert "no card" in said
+
+
+@pytest.mark.parametrize(("ratio", "window", "phase"), [(2, 64, 1.0), (3, 60, 1.0), (4, 64, 2.0)])
+def test_windows_and_phase_follow_the_ratio(ratio, window, phase, tmp_path, out):
+    tensors = released(SSDiff(4, ratio, share_resample=True), 4)
+    card = import_checkpoint(write(tmp_path, tensors), out)
+    assert (card.ratio, card.window, card.phase) == (ratio, window, phase)
 
 
 @pytest.mark.parametrize(

@@ -383,7 +383,7 @@ def test_without_torch_it_is_said_what_to_install(root):
     assert done.returncode == 1
     assert done.stderr == (
         "DEEP_MISSING: The deep models need torch, which is not installed. "
-        'Install what they need: pip install "whetstone[deep]"\n'
+        'Install what they need, in the folder of Whetstone: pip install ".[deep]"\n'
     )
 
 
