@@ -40,8 +40,13 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
     methods = tuple(dict.fromkeys(job.methods))
     if not methods:
         raise WhetstoneError("USAGE", "No methods to compare.", "Name at least one.")
-    for name in methods:
-        find_method(name)
+    found = {find_method(name).name for name in methods}
+    if (job.model or job.steps) and not found & set(DEEP):
+        raise WhetstoneError(
+            "NOT_DEEP",
+            "A model or steps are given, but none of the methods is a deep one.",
+            f"Add {' or '.join(DEEP)} to the methods, or leave them out.",
+        )
     with made_folder(job.out_dir):
         check_report(job)
         return _compare(job, methods, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from . import __version__
 from .errors import WhetstoneError
@@ -36,15 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     def verb(name: str, text: str, example: str) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=f"Example: whetstone {name} {example}".rstrip(),
-            allow_abbrev=False,
-        )
-        _output(sub)
-        return sub
+        return _verb(verbs, "whetstone", name, text, example)
 
     sub = verb(
         "fuse",
@@ -160,15 +152,7 @@ def _models(sub: argparse.ArgumentParser) -> None:
     acts = sub.add_subparsers(dest="act", metavar="ACT", required=True)
 
     def act(name: str, text: str, example: str = "") -> argparse.ArgumentParser:
-        parser = acts.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=f"Example: whetstone models {name} {example}".rstrip(),
-            allow_abbrev=False,
-        )
-        _output(parser)
-        return parser
+        return _verb(acts, "whetstone models", name, text, example)
 
     act("list", "list the bundled models, those in your model folder, and those on the Hub")
     parser = act("show", "show the card of a model", "ssdiff-wv3")
@@ -226,7 +210,9 @@ def _deep(sub: argparse.ArgumentParser) -> None:
         "--samples", type=_positive, default=1, metavar="K", help="average K samples (default: 1)"
     )
     group.add_argument(
-        "--uncertainty", metavar="FILE", help="write the standard deviation of the samples there"
+        "--uncertainty",
+        metavar="FILE",
+        help="write the standard deviation of the samples there, without --consistency",
     )
     group.add_argument(
         "--consistency",
@@ -241,9 +227,20 @@ def _deep(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _output(sub: argparse.ArgumentParser) -> None:
+def _verb(
+    verbs: argparse._SubParsersAction[Any], words: str, name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    """One verb of a command, with the flags that all have."""
+    sub: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"Example: {words} {name} {example}".rstrip(),
+        allow_abbrev=False,
+    )
     sub.add_argument("--json", action="store_true", help="print one JSON object and no more")
     sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return sub
 
 
 def _pair(sub: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 CHOICES = {
     "schedule": tuple(SCHEDULES),
     "normalisation": ("full_scale", "percentile", "standard"),
+    "spacing": ("leading", "trailing"),
     "precision": ("no", "bf16"),
 }
 #: Types of TOML values by the annotation of a field; the others are lists.
@@ -40,7 +41,7 @@ class Config:
 
     Attributes:
         bands, ratio, width, share_resample: The network.
-        schedule, residual_scale: The diffusion.
+        schedule, spacing, residual_scale: The diffusion.
         normalisation, normalisation_value, limits, roles: For the model card.
         sensors: For the card; without it, those that the patches name.
         patch: Side of a patch in PAN pixels.
@@ -66,6 +67,7 @@ class Config:
     width: int = 32
     share_resample: bool = False
     schedule: str = "cosine"
+    spacing: str = "leading"
     residual_scale: float = 1.0
     normalisation: str = "full_scale"
     normalisation_value: float = 2047.0
@@ -123,7 +125,11 @@ class Config:
             normalisation=self.scaling,
             limits=self.limits,
             residual_scale=self.residual_scale,
-            schedule={"kind": self.schedule, "timesteps": TIMESTEPS},
+            schedule={
+                "kind": self.schedule,
+                "timesteps": TIMESTEPS,
+                "spacing": self.spacing,
+            },
             steps=self.validate_steps,
             training={"patches": patches.name, "config": asdict(self)},
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import WhetstoneError
 from .residual import compat, consistent
 from .samplers import ddim, ddpm, dpmpp_2m
-from .schedule import SCHEDULES, respaced, uniform_in_logsnr
+from .schedule import SCHEDULES, SPACINGS, uniform_in_logsnr
 
 if TYPE_CHECKING:
     from ..types import Array
@@ -48,7 +48,8 @@ def timesteps_of(card: Card, sampler: str, steps: int) -> list[int]:
         )
     if sampler == "dpmpp-2m":
         return uniform_in_logsnr(schedule_of(card), steps)
-    return respaced(int(card.schedule["timesteps"]), steps)
+    spread = SPACINGS[card.schedule.get("spacing", "leading")]
+    return spread(int(card.schedule["timesteps"]), steps)
 
 
 @torch.inference_mode()

@@ -61,6 +61,20 @@ def respaced(timesteps: int, steps: int) -> list[int]:
     )
 
 
+def trailing(timesteps: int, steps: int) -> list[int]:
+    """``steps`` timesteps spread evenly up to the very top of the schedule (Lin et al. 2024).
+
+    For models whose x0 is still visible where :func:`respaced` starts from pure noise: with 2 steps
+    that is the middle of the schedule, where half of the variance is signal.
+    """
+    if not 1 <= steps <= timesteps:
+        raise WhetstoneError("STEPS", f"{steps} steps do not fit into {timesteps} timesteps.")
+    return [round((i + 1) * timesteps / steps) - 1 for i in range(steps)]
+
+
+SPACINGS = {"leading": respaced, "trailing": trailing}
+
+
 def uniform_in_logsnr(alpha_bar: Array, steps: int) -> list[int]:
     """``steps`` timesteps evenly spaced in log SNR, from 0 to where the signal is nearly gone.
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..errors import WhetstoneError
 from .device import pick_device
-from .schedule import SCHEDULES
+from .schedule import SCHEDULES, SPACINGS
 from .ssdiff import STRIDE, SSDiff
 
 CARD_VERSION = 1
@@ -57,7 +57,8 @@ class Card:
             deviation 1.
         limits: Range of a normalised image, (low, high), None for open.
         residual_scale: What the residual is multiplied by before it is diffused (spec §3.3).
-        schedule: ``{"kind": "cosine" | "linear", "timesteps": T}``.
+        schedule: ``{"kind": "cosine" | "linear", "timesteps": T}``; with ``"spacing": "trailing"``
+            few steps start at the top of it, as models of large ``residual_scale`` need.
         steps: Sampling steps to use unless the user says otherwise.
         start: What sampling starts from: "noise", or "zero" for a one-step student.
         training: Data, config, command, iterations ... of the training.
@@ -217,7 +218,9 @@ def _scales(card: Card) -> bool:
 _MEANINGS: Dict[str, Callable[[Card], bool]] = {
     "normalisation": _scales,
     "schedule": lambda card: (
-        card.schedule.get("kind") in SCHEDULES and type(card.schedule.get("timesteps")) is int
+        card.schedule.get("kind") in SCHEDULES
+        and card.schedule.get("spacing", "leading") in SPACINGS
+        and type(card.schedule.get("timesteps")) is int
     ),
     "start": lambda card: card.start in ("noise", "zero"),
     "window": lambda card: card.window % lcm(STRIDE, card.ratio) == 0,

@@ -14,6 +14,7 @@ from whetstone.engine.deep.schedule import (
     half_logsnr,
     linear,
     respaced,
+    trailing,
     uniform_in_logsnr,
 )
 from whetstone.engine.errors import WhetstoneError
@@ -251,3 +252,19 @@ def test_any_number_of_dimensions_may_follow_the_batch():
     alpha_bar, t = torch.tensor(cosine()), torch.tensor([3, 4])
     for shape in ((2,), (2, 5), (2, 1, 2, 3, 4)):
         assert add_noise(torch.rand(shape), torch.rand(shape), t, alpha_bar).shape == shape
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7, 10, 37, 1000])
+def test_trailing_steps_end_at_the_top(steps):
+    found = trailing(1000, steps)
+    assert len(found) == len(set(found)) == steps
+    assert found == sorted(found)
+    assert found[-1] == 999
+    gaps = np.diff([-1, *found])
+    assert gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_trailing_steps_that_do_not_fit_are_refused(steps):
+    with pytest.raises(WhetstoneError, match="do not fit"):
+        trailing(1000, steps)
