@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, check_report, score
 from .degrade import degrade, made_folder
 from .errors import Cancelled, WhetstoneError
@@ -19,8 +21,12 @@ from .jobs import CompareJob, CompareResult, DegradeJob, FuseJob, RasterSource, 
 from .methods import DEEP, find_method
 from .metrics.fused import FusedImage, place
 from .pair import Pair, open_pair
+from .raster.model import BandInfo, OutputSpec
+from .raster.output import Output
 from .raster.source import open_source
-from .types import PartOfProgress, Progress
+from .registration import estimate_shift, moved_pan
+from .tiling import grid, thread_count
+from .types import PartOfProgress, Progress, Window
 
 if TYPE_CHECKING:
     from .jobs import FuseResult
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
 
 #: The plain enlargement that every method is measured by.
 BASELINE = "exp"
+#: Windows in which a PAN is moved: the tiles of the file.
+BLOCK = 512
 
 
 def compare(job: CompareJob, progress: Progress) -> CompareResult:
@@ -53,7 +61,8 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
 
 
 def _compare(job: CompareJob, methods: tuple[str, ...], progress: Progress) -> CompareResult:
-    job, notes = _reduced(job, PartOfProgress(progress, 0.0, 0.05))
+    job, notes = _reduced(job, PartOfProgress(progress, 0.0, 0.04))
+    job = _registered(job, notes, PartOfProgress(progress, 0.04, 0.05))
     share = 0.9 if job.html else 1.0
     rows: list[dict[str, Any]] = []
     found: dict[str, Scoring] = {}
@@ -114,6 +123,35 @@ def _reduced(job: CompareJob, progress: Progress) -> tuple[CompareJob, list[str]
     pan, ms, truth = (RasterSource.of(path) for path in (made.pan, made.ms, made.gt))
     job = replace(job, pan=pan, ms=ms, reference=truth, sensor=made.sensor)
     return job, [f"Reduced resolution: both images degraded by {made.ratio}, the MS is the truth."]
+
+
+def _registered(job: CompareJob, notes: list[str], progress: Progress) -> CompareJob:
+    """Correct the shift of a pair that has a truth, by moving the PAN.
+
+    A fusion moves the MS, since the grid of the PAN is that of the output; the truth lies with the
+    MS, and every score would count the shift.
+    """
+    if not job.coregister or job.reference is None or job.protocol == "toolbox":
+        return job
+    job = replace(job, coregister=False)
+    with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as pair:
+        shift = estimate_shift(pair, thread_count(0), progress)
+        notes.append(shift.describe(pair.ratio).split(" Fringes")[0])
+        if not shift.known:
+            return job
+        notes[-1] = f"Corrected, by moving the PAN onto the truth: {notes[-1]}"
+        info = pair.pan.info
+        out = os.path.join(job.out_dir, "pan_registered.tif")
+        band = BandInfo("float32", float("nan"))
+        spec = OutputSpec(info.width, info.height, (band,), info.crs, info.transform, info.tags)
+        inputs = [*job.pan.paths, *job.ms.paths]
+        with Output(out, spec, pair.backend, fingerprint="", inputs=inputs) as output:
+            for window in grid(Window(0, 0, info.width, info.height), BLOCK):
+                values, valid = moved_pan(pair, window, shift)
+                if valid is not None:
+                    values[~valid] = np.nan
+                output.write(window, values[None].astype(np.float32))
+    return replace(job, pan=RasterSource.of(out))
 
 
 def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Scoring]:

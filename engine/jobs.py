@@ -98,7 +98,8 @@ class AssessJob:
 class CompareJob:
     """Fuse one pair by several methods and score them side by side.
 
-    ``reduced`` first degrades the pair (Wald), so that the original MS is the reference. ``model``,
+    ``reduced`` first degrades the pair (Wald), so that the original MS is the reference. With a
+    reference ``coregister`` moves the PAN, because the truth lies with the MS. ``model``,
     ``steps`` and ``device`` are for deep methods, as in a fusion.
     """
 

@@ -24,12 +24,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 from whetstone.engine import (
     CompareJob,
     DegradeJob,
-    Progress,
     RasterSource,
     WhetstoneError,
     __version__,
@@ -39,11 +37,7 @@ from whetstone.engine import (
 )
 from whetstone.engine.methods import CLASSICAL, DEEP, find_method
 from whetstone.engine.pair import open_pair
-from whetstone.engine.raster.model import BandInfo, OutputSpec
-from whetstone.engine.registration import estimate_shift, moved_pan
 from whetstone.engine.report.figures import DASH, FIGURES
-from whetstone.engine.tiling import thread_count
-from whetstone.engine.types import Window
 
 COLUMNS = {
     "reduced": ("ergas", "sam", "q2n", "scc", "psnr"),
@@ -291,9 +285,6 @@ def open_scene(scene: Scene, resolution: str, scratch: Path, args: argparse.Name
         made = run(DegradeJob(pan, ms, str(scratch / "reduced")))
         pan, ms, gt = (RasterSource.of(path) for path in (made.pan, made.ms, made.gt))
         sensor = made.sensor
-    coregister = args.coregister
-    if resolution == "reduced" and coregister:
-        pan, coregister = on_the_truth(pan, ms, sensor, scratch / "registered.tif"), False
     job = CompareJob(
         pan,
         ms,
@@ -301,30 +292,11 @@ def open_scene(scene: Scene, resolution: str, scratch: Path, args: argparse.Name
         out_dir=str(scratch / "fused"),
         reference=gt,
         sensor=sensor,
-        coregister=coregister,
+        coregister=args.coregister,
         device=args.device,
     )
     with open_pair(pan, ms, sensor=sensor) as pair:
         return Pair(job, pair.sensor.title, pair.scene.width * pair.scene.height / 1e6)
-
-
-def on_the_truth(pan: RasterSource, ms: RasterSource, sensor: str, out: Path) -> RasterSource:
-    """The PAN moved to the MS and its truth: moving the MS, as a fusion does, would leave them."""
-    with open_pair(pan, ms, sensor=sensor) as pair:
-        shift = estimate_shift(pair, thread_count(0), Progress())
-        if not shift.known:
-            return pan
-        info = pair.pan.info
-        window = Window(0, 0, info.width, info.height)
-        values, valid = moved_pan(pair, window, shift)
-        if valid is not None:
-            values[~valid] = np.nan
-        band = BandInfo("float32", float("nan"))
-        spec = OutputSpec(info.width, info.height, (band,), info.crs, info.transform, info.tags)
-        writer = pair.backend.create(str(out), spec)
-        writer.write(window, values[None].astype(np.float32))
-        writer.close()
-    return RasterSource.of(str(out))
 
 
 def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> Row:

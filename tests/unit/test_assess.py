@@ -20,6 +20,8 @@ from whetstone.engine.raster.model import BandInfo, OutputSpec
 from whetstone.engine.raster.source import open_source
 from whetstone.engine.types import Progress, Window
 
+from .scenes import as_type, fine_grid, make_pair, write
+
 SIZE, RATIO = 256, 4
 GAIN = 0.3  # of the generic sensor
 
@@ -401,3 +403,24 @@ def test_a_coregistered_image_is_scored_against_the_moved_ms(folder, tmp_path):
         assert fused.coregistered == moved
         scores.append(run(AssessJob(RasterSource.of(out), **files, sensor="generic")).scores)
     assert scores[1]["r_ergas"] < 0.7 * scores[0]["r_ergas"]
+
+
+def test_a_comparison_with_a_truth_moves_the_pan(both, tmp_path):
+    """The truth lies with the MS: moving that, as a fusion does, would count the shift as error."""
+    backend = both[1]
+    made = make_pair(backend, tmp_path / "p", (256, 256), shift=(0.7, -0.5))
+    truth = write(backend, tmp_path / "gt.tif", as_type(made.truth, "uint16"), fine_grid())
+    scores = {}
+    for name, flag in (("as is", False), ("moved", True)):
+        job = CompareJob(
+            *map(RasterSource.of, (made.pan, made.ms)),
+            methods=("gsa",),
+            out_dir=str(tmp_path / name),
+            reference=RasterSource.of(truth),
+            sensor="generic",
+            coregister=flag,
+        )
+        result = run(job)
+        scores[name] = result.rows[0]["scores"]["ergas"]
+    assert scores["moved"] < 0.7 * scores["as is"]
+    assert any("moving the PAN" in note for note in result.notes)
