@@ -128,7 +128,7 @@ class Config:
             schedule={
                 "kind": self.schedule,
                 "timesteps": TIMESTEPS,
-                "spacing": self.spacing,
+                **({"spacing": self.spacing} if self.spacing != "leading" else {}),
             },
             steps=self.validate_steps,
             training={"patches": patches.name, "config": asdict(self)},
