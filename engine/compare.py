@@ -141,11 +141,14 @@ def _registered(job: CompareJob, notes: list[str], progress: Progress) -> Compar
             return job
         notes[-1] = f"Corrected, by moving the PAN onto the truth: {notes[-1]}"
         info = pair.pan.info
+        job = replace(job, sensor=pair.sensor.key)  # the new file's name would say nothing of it
         out = os.path.join(job.out_dir, "pan_registered.tif")
         band = BandInfo("float32", float("nan"))
         spec = OutputSpec(info.width, info.height, (band,), info.crs, info.transform, info.tags)
         inputs = [*job.pan.paths, *job.ms.paths]
-        with Output(out, spec, pair.backend, fingerprint="", inputs=inputs) as output:
+        with Output(
+            out, spec, pair.backend, fingerprint="", inputs=inputs, overviews=False
+        ) as output:
             for window in grid(Window(0, 0, info.width, info.height), BLOCK):
                 values, valid = moved_pan(pair, window, shift)
                 if valid is not None:

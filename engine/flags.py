@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .errors import WhetstoneError
-from .jobs import OUTPUT_DTYPES
+from .jobs import OUTPUT_DTYPES, PRECISIONS, SAMPLERS
 
 
 class WrongCall(WhetstoneError):
@@ -202,7 +202,7 @@ def _deep(sub: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sampler",
         default="ddim",
-        choices=("ddim", "dpmpp-2m", "ddpm", "compat"),
+        choices=SAMPLERS,
         help="default: ddim; compat is the arithmetic of the authors' release",
     )
     group.add_argument("--seed", type=_natural, default=0, metavar="S", help="default: 0")
@@ -219,9 +219,7 @@ def _deep(sub: argparse.ArgumentParser) -> None:
         action="store_true",
         help="correct the image so that the MS sensor would see the measured MS in it",
     )
-    group.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto"
-    )
+    group.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
     group.add_argument(
         "--batch", type=_positive, metavar="N", help="windows at a time (default: what fits)"
     )

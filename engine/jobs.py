@@ -15,6 +15,10 @@ from .errors import WhetstoneError
 JOB_VERSION = 1
 #: What a fused image may be asked to be written as.
 OUTPUT_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+#: How a deep model may be sampled: ``compat`` is the arithmetic of SSDiff's release.
+SAMPLERS = ("ddim", "dpmpp-2m", "ddpm", "compat")
+#: What a deep model may be asked to compute in.
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Callable
 import torch
 
 from ..errors import WhetstoneError
+from ..jobs import PRECISIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
-PRECISIONS = ("auto", "fp32", "bf16")
 #: bf16 is taken by itself only if its images differ from fp32 by less than this.
 LEAST_PSNR = 60.0
 #: On a CPU batches bring nothing but memory; a few windows keep all cores busy.

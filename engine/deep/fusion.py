@@ -81,7 +81,7 @@ class DeepFusion:
 
     def _band_note(self, pair: Pair) -> list[str]:
         mine, theirs = self._model.card.roles, pair.sensor.roles
-        if not mine or not all(theirs) or self._sampler.in_order:
+        if not mine or not all(theirs) or self._sampler.knows_bands:
             return []
         return [
             f"The model was trained on the bands {', '.join(mine)}; this image has "

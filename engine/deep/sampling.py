@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WhetstoneError
+from ..jobs import SAMPLERS
 from .residual import compat, consistent
 from .samplers import ddim, ddpm, dpmpp_2m
 from .schedule import SCHEDULES, SPACINGS, uniform_in_logsnr
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     #: Standard normal noise [n,C,H,W]: 0 is the start state, i what the i-th step adds.
     Noise = Callable[[int], Tensor]
-
-#: ``compat`` is the arithmetic of the authors' release, kept for comparison with it.
-SAMPLERS = ("ddim", "dpmpp-2m", "ddpm", "compat")
 
 
 class Batch(NamedTuple):

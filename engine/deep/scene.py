@@ -77,7 +77,7 @@ class SceneSampler:
         roles = pair.sensor.roles
         self.groups = band_groups(pair.bands, card.bands, roles, card.roles)
         #: Whether the model gets the bands that it knows, in its order.
-        self.in_order = [roles[i] for i in self.groups[0]] == list(card.roles)
+        self.knows_bands = [roles[i] for i in self.groups[0]] == list(card.roles)
         self.steps = settings.steps or card.steps
         timesteps_of(card, settings.sampler, self.steps)
         machine.prepare(model.device, settings.threads)
@@ -212,9 +212,9 @@ class SceneSampler:
 
         try:
             batch = Batch(
-                gathered(lambda row, task: row.pan_of(task)),
-                gathered(lambda row, task: row.lms_of(task)),
-                gathered(lambda row, task: row.ms_of(task)),
+                gathered(_WindowRow.pan_of),
+                gathered(_WindowRow.lms_of),
+                gathered(_WindowRow.ms_of),
             )
             images = sample(
                 self.model,
