@@ -1,0 +1,165 @@
+"""Statistics of the whole image inside a network: of its input, or frozen for a scene.
+
+A group norm and a channel gate look at all pixels they are given, so windows of a scene come out
+differently than the scene. :func:`learn` pools what such layers see over sample windows of a scene,
+layer by layer, and freezes it: then every window is treated like the whole scene, and what is left
+is convolutions, whose windows join exactly.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import Callable, Iterable, Iterator, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Moments(NamedTuple):
+    """Mean and variance of every channel, each [B or 1, C] float32."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+class Statistic(nn.Module):
+    """What :class:`GroupNorm` and :class:`ChannelMean` share: where their moments come from."""
+
+    frozen: Moments | None = None
+    _recorder: _Recorder | None = None
+
+    def moments(self, x: Tensor) -> Moments:
+        """The moments to use for x [B,C,H,W]."""
+        if self.frozen is not None:
+            return self.frozen
+        if self._recorder is not None:
+            self._recorder.add(self, x)
+        variance, mean = torch.var_mean(_wide(x), (2, 3), correction=0)
+        return Moments(mean, variance)
+
+
+class GroupNorm(Statistic):
+    """Group normalisation of ``x + shift``, where ``shift`` is a constant per channel."""
+
+    def __init__(self, groups: int, channels: int) -> None:
+        super().__init__()
+        self.groups, self.eps = groups, 1e-5
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, shift: Tensor) -> Tensor:
+        """[B,C,H,W], [B or 1,C] -> [B,C,H,W]."""
+        if self.frozen is None and self._recorder is None:
+            moved = _wide(x) + _wide(shift)[:, :, None, None]
+            return F.group_norm(moved, self.groups, self.weight, self.bias, self.eps)
+        mean, variance = self.moments(x)
+        mean = (mean + _wide(shift)).unflatten(1, (self.groups, -1))  # [B,G,C/G]
+        between = mean.var(2, correction=0, keepdim=True)
+        spread = variance.unflatten(1, (self.groups, -1)).mean(2, keepdim=True) + between
+        scale = self.weight.unflatten(0, (self.groups, -1)) * (spread + self.eps).rsqrt()
+        offset = (_wide(shift) - mean.mean(2, keepdim=True).expand_as(mean).flatten(1)) * (
+            scale := scale.flatten(1)
+        ) + self.bias
+        scale, offset = (v.to(x.dtype)[:, :, None, None] for v in (scale, offset))
+        return torch.addcmul(offset, x, scale)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """x in float32 at least."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+class ChannelMean(Statistic):
+    """The mean of every channel: [B,C,H,W] -> [B or 1,C], float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of x, or of the scene."""
+        return self.moments(x).mean
+
+
+def statistics(network: nn.Module) -> list[Statistic]:
+    """The layers of a network whose results depend on the whole image."""
+    return [layer for layer in network.modules() if isinstance(layer, Statistic)]
+
+
+@contextmanager
+def unfrozen(network: nn.Module) -> Iterator[None]:
+    """Let a network take the statistics of its own input meanwhile."""
+    layers = statistics(network)
+    kept = [layer.frozen for layer in layers]
+    for layer in layers:
+        layer.frozen = None
+    try:
+        yield
+    finally:
+        for layer, frozen in zip(layers, kept):
+            layer.frozen = frozen
+
+
+@torch.no_grad()
+def learn(
+    network: nn.Module, windows: Callable[[], Iterable[tuple[Tensor, Callable[[], object]]]]
+) -> None:
+    """Freeze the statistics that a network, or a part of one, sees in a scene.
+
+    Layers are learnt in the order in which they are reached, each over all windows and behind
+    layers that are frozen already, so that the result is what one pass over the whole scene sees.
+
+    Args:
+        network: With :class:`Statistic` layers.
+        windows: Makes (weights, run) of every sample window, anew for each layer: weights [B,1,H,W]
+            of its pixels (0 for those that do not count), and a function that runs the network.
+    """
+    layers = statistics(network)
+    for layer in layers:
+        layer.frozen = None
+    for _ in layers:
+        recorder = _Recorder()
+        for layer in layers:
+            layer._recorder = recorder
+        try:
+            for recorder.weights, run in windows():
+                with suppress(_Enough):
+                    run()
+        finally:
+            for layer in layers:
+                layer._recorder = None
+        recorder.freeze()
+
+
+class _Enough(Exception):
+    """The layer that is being learnt has seen the window."""
+
+
+class _Recorder:
+    """Sums over the windows at the first layer that is not frozen yet."""
+
+    def __init__(self) -> None:
+        self.weights = torch.empty(0)
+        self._layer: Statistic | None = None
+        self._sums: Tensor | None = None  # of weights, values and their squares, float64
+
+    def add(self, layer: Statistic, x: Tensor) -> None:
+        """Add a window and stop the pass; squares are taken about the first window's mean."""
+        weights = F.avg_pool2d(self.weights, self.weights.shape[-1] // x.shape[-1])
+        total = weights.sum()
+        x = _wide(x)
+        if self._layer is None or self._sums is None:
+            self._layer = layer
+            self._pivot = x.mean((0, 2, 3), keepdim=True)
+            self._sums = torch.zeros(3, x.shape[1], dtype=torch.float64)
+        x = x - self._pivot
+        first = (x * weights).sum((0, 2, 3))
+        second = (x.square() * weights).sum((0, 2, 3))
+        self._sums += torch.stack([total.expand_as(first), first, second]).double().cpu()
+        raise _Enough
+
+    def freeze(self) -> None:
+        """Freeze the layer at what was seen."""
+        if self._layer is None or self._sums is None:
+            return
+        total, first, second = self._sums
+        mean = first / total
+        found = (mean + self._pivot.flatten().double().cpu(), second / total - mean.square())
+        self._layer.frozen = Moments(*(v.float()[None].to(self._pivot.device) for v in found))
