@@ -147,7 +147,7 @@ def choose_model(
     fitting = [model for model in have if not _misfit(model.card, bands, ratio)]
     if not fitting:
         names = ", ".join(
-            f"{m.name} ({m.card.bands} bands, ratio {m.card.ratio})" for m in have[:10]
+            f"{m.name} ({m.card.bands} bands, ratio {m.card.ratio:g})" for m in have[:10]
         )
         raise WhetstoneError(
             "MODEL_MISSING",
@@ -181,7 +181,7 @@ def describe_fit(model: LocalModel, bands: int, ratio: float, sensor: str) -> st
             f"The model {model.name} does not fit: {misfit}.",
             "Name another model; see 'whetstone models list'.",
         )
-    said = [f"{card.bands} bands at ratio {card.ratio}"]
+    said = [f"{card.bands} bands at ratio {card.ratio:g}"]
     if card.sensors:
         trained = f"trained on {', '.join(card.sensors)}"
         said.append(trained if sensor in card.sensors else f"{trained} and not on {sensor}")
@@ -197,5 +197,5 @@ def _misfit(card: Card, bands: int, ratio: float) -> str:
     if card.bands > bands + 1:
         return f"it needs {card.bands} bands, and the image has {bands}"
     if abs(ratio / card.ratio - 1) > RATIO_TOLERANCE:
-        return f"it was trained for ratio {card.ratio}, and this pair has {ratio:.4g}"
+        return f"it was trained for ratio {card.ratio:g}, and this pair has {ratio:.4g}"
     return ""

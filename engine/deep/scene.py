@@ -73,7 +73,8 @@ class SceneSampler:
     def __init__(self, model: Model, pair: Pair, settings: Settings) -> None:
         card = model.card
         self.model, self.pair, self.settings = model, pair, settings
-        self.grid = Grid(card.ratio, card.phase)
+        ratio = round(card.ratio)
+        self.grid = Grid(ratio, card.phase)
         roles = pair.sensor.roles
         self.groups = band_groups(pair.bands, card.bands, roles, card.roles)
         #: Whether the model gets the bands that it knows, in its order.
@@ -86,7 +87,7 @@ class SceneSampler:
             settings.precision, model.device, self._probe
         )
         self._batch = machine.windows_at_once(model.device, side, settings.batch)
-        overlap = side // OVERLAP_SHARE // card.ratio * card.ratio  # windows begin at MS pixels
+        overlap = side // OVERLAP_SHARE // ratio * ratio  # windows begin at MS pixels
         info = pair.pan.info
         self.columns = Axis(info.width, side, overlap)
         self.rows = Axis(info.height, side, overlap)
@@ -237,7 +238,7 @@ class SceneSampler:
     def _probe(self, precision: str) -> Tensor:
         """One step on a window of smooth noise, the same on every machine."""
         card, device = self.model.card, self.model.device
-        side, ratio = card.window, card.ratio
+        side, ratio = card.window, round(card.ratio)
         square = Window(0, 0, side, side)
         ground = np.clip(0.4 + 0.1 * NoiseField(1).read(square, card.bands + 1), 0, 1)
         ms = ground[1:, ::ratio, ::ratio]

@@ -28,13 +28,25 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..errors import WhetstoneError
+from . import crossdiff, ssdiff
 from .device import pick_device
 from .schedule import SCHEDULES, SPACINGS
-from .ssdiff import STRIDE, SSDiff
 
 CARD_VERSION = 1
 #: What a card's ``architecture`` may name.
-ARCHITECTURES = {"ssdiff": SSDiff}
+ARCHITECTURES: Dict[str, Callable[..., nn.Module]] = {
+    "ssdiff": ssdiff.SSDiff,
+    "crossdiff": crossdiff.CrossDiff,
+}
+#: Where the statistics of CrossDiff's norms and gates may come from: the scene, or each window.
+STATISTICS = ("scene", "window")
+
+
+#: What a card does not say because it means nothing to the architecture.
+_FOREIGN = {
+    "ssdiff": ("statistics",),
+    "crossdiff": ("phase", "residual_scale", "steps", "start"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,10 @@ class Card:
 
     Attributes:
         name: What users call it.
-        architecture: "ssdiff".
+        architecture: "ssdiff" or "crossdiff".
         parameters: Keyword arguments of the network.
         bands: Number of MS bands.
-        ratio: PAN pixels per MS pixel.
+        ratio: PAN pixels per MS pixel; whole for SSDiff.
         roles: Band roles in order ("blue", ...), empty when any bands will do.
         sensors: Keys of the sensors it was trained on.
         window: Side of the training patches in PAN pixels; sampling uses windows of this size.
@@ -59,8 +71,9 @@ class Card:
         residual_scale: What the residual is multiplied by before it is diffused (spec §3.3).
         schedule: ``{"kind": "cosine" | "linear", "timesteps": T}``; with ``"spacing": "trailing"``
             few steps start at the top of it, as models of large ``residual_scale`` need.
-        steps: Sampling steps to use unless the user says otherwise.
-        start: What sampling starts from: "noise", or "zero" for a one-step student.
+        steps: Sampling steps to use unless the user says otherwise (SSDiff).
+        start: What sampling starts from: "noise", or "zero" for a one-step student (SSDiff).
+        statistics: Where those of norms and gates come from (CrossDiff): "scene" or "window".
         training: Data, config, command, iterations ... of the training.
         licence: Of the weights, and of the data as far as known.
         scores: Figures by scene or sensor.
@@ -71,7 +84,7 @@ class Card:
     architecture: str
     parameters: Dict[str, Any]
     bands: int
-    ratio: int
+    ratio: float
     roles: Tuple[str, ...] = ()
     sensors: Tuple[str, ...] = ()
     window: int = 64
@@ -84,6 +97,7 @@ class Card:
     schedule: Dict[str, Any] = field(default_factory=lambda: {"kind": "cosine", "timesteps": 1000})
     steps: int = 10
     start: str = "noise"
+    statistics: str = "scene"
     training: Dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     scores: Dict[str, Any] = field(default_factory=dict)
@@ -91,7 +105,10 @@ class Card:
 
     def to_json(self) -> str:
         """The card as people and programs read it."""
-        return json.dumps({"whetstone_model": CARD_VERSION, **asdict(self)}, indent=1) + "\n"
+        data = {"whetstone_model": CARD_VERSION, **asdict(self)}
+        for key in _FOREIGN.get(self.architecture, ()):
+            del data[key]
+        return json.dumps(data, indent=1) + "\n"
 
 
 @dataclass(frozen=True)
@@ -119,7 +136,8 @@ def build_network(card: Card) -> nn.Module:
             "MODEL_INVALID", f"The card of {card.name!r} does not fit: {error}."
         ) from None
     for key in ("bands", "ratio"):
-        stated, built = getattr(card, key), getattr(network, key)
+        stated = getattr(card, key)
+        built = getattr(network, key, stated)  # CrossDiff takes any ratio
         if stated != built:
             raise WhetstoneError(
                 "MODEL_INVALID",
@@ -190,8 +208,8 @@ def read_card(path: Path) -> Card:
             f"The model card '{path}' has unknown or missing keys: {', '.join(wrong)}.",
         )
     for key, value in data.items():
-        small = key in ("bands", "ratio", "window", "steps") and value in range(1)
-        if small or not _suits(value, hints[key]):
+        suits = _suits(value, hints[key])
+        if not suits or (key in ("bands", "ratio", "window", "steps") and value < 1):
             raise WhetstoneError(
                 "MODEL_CARD",
                 f"The model card '{path}' cannot have {key} {json.dumps(value)[:80]}.",
@@ -223,8 +241,19 @@ _MEANINGS: Dict[str, Callable[[Card], bool]] = {
         and type(card.schedule.get("timesteps")) is int
     ),
     "start": lambda card: card.start in ("noise", "zero"),
-    "window": lambda card: card.window % lcm(STRIDE, card.ratio) == 0,
+    "statistics": lambda card: card.statistics in STATISTICS,
+    "ratio": lambda card: card.architecture != "ssdiff" or card.ratio == round(card.ratio),
+    "window": lambda card: card.window % step_of(card.architecture, card.ratio) == 0,
+    "parameters": lambda card: (
+        card.architecture != "crossdiff"
+        or card.parameters.get("centred", False) == (card.normalisation["kind"] == "standard")
+    ),
 }
+
+
+def step_of(architecture: str, ratio: float) -> int:
+    """What the sides of a network's windows must be multiples of, in PAN pixels."""
+    return crossdiff.STRIDE if architecture == "crossdiff" else lcm(ssdiff.STRIDE, round(ratio))
 
 
 def _suits(value: Any, hint: Any) -> bool:
