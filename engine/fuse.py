@@ -21,7 +21,7 @@ from .classical import Scene
 from .errors import WhetstoneError
 from .fields import Fields, fields
 from .jobs import FuseJob, FuseResult, job_to_json
-from .methods import DeepMethod, find_method
+from .methods import OWN_FIELDS, DeepMethod, find_method
 from .pair import Pair, open_pair
 from .radiometry import output_dtype, output_nodata, to_output
 from .raster.model import BandInfo, OutputSpec
@@ -34,15 +34,14 @@ from .types import PartOfProgress, Progress, Window
 if TYPE_CHECKING:
     from .classical import Method
     from .deep.fusion import DeepFusion
+    from .methods import AnyMethod
     from .types import Array
 
 #: The tag under which an output carries the job that made it.
 JOB_TAG = "WHETSTONE_JOB"
 MIN_BLOCK, MAX_BLOCK = 64, 4096
 #: Fields of a job that would be ignored by a classical method (seed and device do no harm).
-_DEEP_ONLY = (
-    *("model", "steps", "sampler", "samples", "uncertainty", "consistency", "precision", "batch"),
-)
+_DEEP_ONLY = ("model", "samples", "uncertainty", "consistency", "precision")
 #: Tags that describe the input file rather than the image.
 _OWN_TAGS = ("AREA_OR_POINT", "TIFFTAG_", "OVR_", "STATISTICS_", "WHETSTONE_")
 
@@ -51,7 +50,7 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
     """Run a :class:`FuseJob`; see there for what its fields mean."""
     started = time.monotonic()
     method = find_method(job.method)
-    _check(job, isinstance(method, DeepMethod))
+    _check(job, method)
     threads = thread_count(job.threads)
     with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as opened:
         pair = opened
@@ -120,7 +119,7 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
         )
 
 
-def _check(job: FuseJob, deep: bool) -> None:
+def _check(job: FuseJob, method: AnyMethod) -> None:
     if not MIN_BLOCK <= job.block <= MAX_BLOCK:
         raise WhetstoneError(
             "BLOCK", f"The block is {job.block} pixels; it must be {MIN_BLOCK} to {MAX_BLOCK}."
@@ -141,14 +140,20 @@ def _check(job: FuseJob, deep: bool) -> None:
             f"The uncertainty is the deviation of several samples; {job.samples} is asked for.",
             "Ask for 4 or 8 (--samples 8).",
         )
-    if not deep:
-        asked = [name for name in _DEEP_ONLY if getattr(job, name) != getattr(FuseJob, name)]
-        if asked:
-            raise WhetstoneError(
-                "NOT_DEEP",
-                f"{', '.join(asked)}: that means nothing to the classical method {job.method}.",
-                "Leave it out, or choose a deep method (whetstone methods).",
-            )
+    deep = isinstance(method, DeepMethod)
+    foreign = [name for of, names in OWN_FIELDS.items() if of != method.name for name in names]
+    asked = [
+        name
+        for name in (*(() if deep else _DEEP_ONLY), *foreign)
+        if getattr(job, name) != getattr(FuseJob, name)
+    ]
+    if asked:
+        kind = "deep" if deep else "classical"
+        raise WhetstoneError(
+            "NOT_DEEP" if not deep else "NOT_THIS_MODEL",
+            f"{', '.join(asked)}: that means nothing to the {kind} method {job.method}.",
+            "Leave it out, or choose another method (whetstone methods).",
+        )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,12 @@ OUTPUT_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32
 SAMPLERS = ("ddim", "dpmpp-2m", "ddpm", "compat")
 #: What a deep model may be asked to compute in.
 PRECISIONS = ("auto", "fp32", "bf16")
+#: CrossDiff's noise at inference: "auto" is zero for one sample and fixed for several.
+NOISES = ("auto", "zero", "fixed", "random")
+#: Where the statistics of CrossDiff's norms and gates come from; "auto" asks the model.
+STATISTICS = ("auto", "scene", "window")
+#: "reference" is the arithmetic of CrossDiff's release: one piece, fresh noise, no finest level.
+PRESETS = ("product", "reference")
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,10 @@ class FuseJob:
     core; ``block`` is the side of the windows in PAN pixels and never changes the result.
 
     The rest is for deep methods: ``model`` a name or a path (None chooses by bands, ratio and
-    sensor), ``steps`` of ``sampler`` (0: the model's own number), ``seed`` of the noise,
-    ``samples`` to average, whose standard deviation goes to the file ``uncertainty``,
-    ``consistency`` to the measured MS, ``device``, ``precision`` and ``batch`` (windows at a time,
-    0: what the device holds).
+    sensor), ``seed`` of the noise, ``samples`` to average, whose standard deviation goes to the
+    file ``uncertainty``, ``consistency`` to the measured MS, ``device`` and ``precision``. SSDiff
+    has ``steps`` of ``sampler`` (0: the model's own number) and ``batch`` (windows at a time, 0:
+    what the device holds); CrossDiff has ``noise``, ``statistics`` and ``preset``.
     """
 
     pan: RasterSource
@@ -78,6 +84,9 @@ class FuseJob:
     device: str = "auto"
     precision: str = "auto"
     batch: int = 0
+    noise: str = "auto"
+    statistics: str = "auto"
+    preset: str = "product"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,21 @@ DEEP: dict[str, DeepMethod] = {
         "Spatial-spectral integrated diffusion: two branches predict the residual between the "
         "interpolated MS and the sharp image. Needs a trained model and torch.",
         "Zhong et al. 2024 (NeurIPS)",
-    )
+    ),
+    "crossdiff": DeepMethod(
+        "crossdiff",
+        "CrossDiff",
+        "deep",
+        "Cross-predictive diffusion: the encoders of two networks that learnt to predict MS from "
+        "PAN and PAN from MS, and a head that fuses what they see. One pass, no truth needed to "
+        "train it: 'whetstone adapt' trains it on your own scene. Needs torch.",
+        "Xing et al. 2024 (IEEE TIP)",
+    ),
+}
+#: Fields of a job that mean something to one deep method alone.
+OWN_FIELDS = {
+    "ssdiff": ("steps", "sampler", "batch"),
+    "crossdiff": ("noise", "statistics", "preset"),
 }
 METHODS: dict[str, AnyMethod] = {**CLASSICAL, **DEEP}
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..interpolation import Taps, filter_taps, lagrange_taps, mirror
-from ..mtf import product_kernel
+from ..interpolation import lagrange_taps
 from ..types import Window
+from .degradation import down_matrix, matrix
 
 if TYPE_CHECKING:
     from ..pair import Pair
@@ -70,10 +70,9 @@ class _Operators:
     """The 1-D matrices of a window's axis with ``n`` PAN and ``k`` MS pixels."""
 
     def __init__(self, gain: float, ratio: float, places: Array, size: int) -> None:
-        kernel = product_kernel(gain, ratio)
-        self.down = _matrix(filter_taps(places, kernel), size)  # (k, n)
+        self.down = down_matrix(gain, ratio, places, size)  # (k, n)
         positions = (np.arange(size) - places[0]) / ratio
-        self.up = _matrix(lagrange_taps(np.round(positions, 9)), len(places))  # (n, k)
+        self.up = matrix(lagrange_taps(np.round(positions, 9)), len(places))  # (n, k)
         self.reach = np.abs(self.down)
         self.inverse = np.linalg.inv(self.down @ self.up)  # (k, k)
 
@@ -81,13 +80,3 @@ class _Operators:
 @lru_cache(maxsize=64)
 def _operators(gain: float, ratio: float, places: tuple[float, ...], size: int) -> _Operators:
     return _Operators(gain, ratio, np.array(places), size)
-
-
-def _matrix(taps: Taps, size: int) -> Array:
-    """Taps as a dense matrix (outputs, size); what they reach beyond the input is mirrored."""
-    out = np.zeros((len(taps.start), size))
-    folded = mirror(taps.first, taps.stop, size)
-    rows = np.arange(len(taps.start))
-    for k in range(taps.weights.shape[1]):
-        np.add.at(out, (rows, folded[taps.start + k - taps.first]), taps.weights[:, k])
-    return out

@@ -153,15 +153,15 @@ class UNet(nn.Module):
 
     def embed(self, timesteps: Tensor) -> Tensor:
         """Sinusoids of the timesteps through a linear layer: [B] -> [B,256]."""
-        return F.silu(self.time(time_features(timesteps)))
+        return F.silu(self.time(time_features(timesteps.to(self.time.weight.dtype))))
 
 
 def time_features(timesteps: Tensor) -> Tensor:
-    """[cos(t f_0..f_15), sin(t f_0..f_15)] with f_k = 10000^(-k/16): [B] -> [B,32]."""
+    """[cos(t f_0..f_15), sin(t f_0..f_15)] with f_k = 10000^(-k/16): [B] floats -> [B,32]."""
     half = TIME_FEATURES // 2
-    index = torch.arange(half, dtype=torch.float64, device=timesteps.device)
-    phase = timesteps.double()[:, None] * 10000 ** (-index / half)
-    return torch.cat([phase.cos(), phase.sin()], 1).to(torch.get_default_dtype())
+    index = torch.arange(half, dtype=timesteps.dtype, device=timesteps.device)
+    phase = timesteps[:, None] * 10000 ** (-index / half)
+    return torch.cat([phase.cos(), phase.sin()], 1)
 
 
 class Unit(nn.Module):

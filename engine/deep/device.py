@@ -71,12 +71,12 @@ def prepare(device: torch.device, threads: int) -> None:
 
 
 def pick_precision(
-    name: str, device: torch.device, probe: Callable[[str], Tensor]
+    name: str, device: torch.device, probe: Callable[[str], Tensor], convolutional: bool = False
 ) -> tuple[str, str]:
     """(precision, why). ``probe`` makes an image of nominal range 0 to 1 in a precision.
 
-    "auto" is fp32 on a CPU, where bf16 gains nothing for these models, and bf16 on a GPU that has
-    it, if the image keeps 60 dB to fp32.
+    "auto" is bf16 where the device computes with it, if the image keeps 60 dB to fp32. On a CPU
+    only a ``convolutional`` network gains by it.
     """
     if name not in PRECISIONS:
         raise WhetstoneError(
@@ -84,12 +84,23 @@ def pick_precision(
         )
     if name != "auto":
         return name, "chosen"
-    if device.type != "cuda" or not torch.cuda.is_bf16_supported():
+    if not _bf16_gains(device, convolutional):
         return "fp32", "bf16 gains nothing here"
     error = (probe("bf16") - probe("fp32")).square().mean()
     psnr = float(-10 * torch.log10(error.clamp(min=1e-12)))
     fits = psnr >= LEAST_PSNR
     return ("bf16" if fits else "fp32"), f"bf16 keeps {psnr:.0f} dB, {LEAST_PSNR:.0f} are needed"
+
+
+def _bf16_gains(device: torch.device, convolutional: bool) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    has = torch.cpu.get_capabilities()
+    return (
+        device.type == "cpu"
+        and convolutional
+        and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    )
 
 
 def windows_at_once(device: torch.device, side: int, asked: int) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Iterator
 
 from ..errors import WhetstoneError
+from ..jobs import NOISES, PRESETS, STATISTICS
 from ..types import PartOfProgress
 from . import device as machine
+from .crossdiff_scene import CrossDiffScene
 from .inputs import estimate_scale
 from .models import choose_model, describe_fit, find_model
-from .scene import SceneSampler, Settings, Strip
+from .sampling import Settings
+from .scene import SceneSampler
 from .weights import read_model
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from ..jobs import FuseJob
     from ..pair import Pair
     from ..types import Progress, Window
+    from .strip import Strip
 
 MOST_SAMPLES = 64
 
@@ -50,7 +55,10 @@ class DeepFusion:
                 f"{found.name} is a {found.card.architecture} model, not {architecture}.",
                 f"Use --method {found.card.architecture}, or another model.",
             )
+        if architecture == "crossdiff":
+            job = _settled(job)
         device = machine.pick_device(job.device)
+        statistics = found.card.statistics if job.statistics == "auto" else job.statistics
         self._settings = Settings(
             steps=job.steps,
             sampler=job.sampler,
@@ -60,10 +68,14 @@ class DeepFusion:
             batch=job.batch,
             threads=threads,
             consistency=job.consistency,
+            noise=job.noise,
+            reference=job.preset == "reference",
         )
+        in_windows = architecture == "ssdiff" or statistics == "window"
         try:
             self._model = read_model(found.path, device)
-            self._sampler = SceneSampler(self._model, pair, self._settings)
+            make = SceneSampler if in_windows else CrossDiffScene
+            self._sampler: SceneSampler | CrossDiffScene = make(self._model, pair, self._settings)
         except (RuntimeError, MemoryError) as error:
             if not machine.is_out_of_memory(error):
                 raise
@@ -90,11 +102,10 @@ class DeepFusion:
 
     def _how(self) -> str:
         sampler, s = self._sampler, self._settings
-        steps = f"{sampler.steps} step{'s' if sampler.steps > 1 else ''} of {s.sampler}"
         samples = f", mean of {s.samples} samples" if s.samples > 1 else ""
         where = machine.version_text(self._model.device)
         precision = f"{sampler.precision} ({sampler.precision_reason})"
-        return f"{steps}{samples}, seed {s.seed}, {precision} on {where}."
+        return f"{sampler.describe()}{samples}, {precision} on {where}."
 
     def strips(
         self, pair: Pair, scene: Scene, area: Window, first_row: int, progress: Progress
@@ -125,3 +136,27 @@ class DeepFusion:
                 f"The model {card.name} was trained on values up to {full:g}; 99 % of this scene "
                 f"lies below {top:g}. Judge the result with care."
             )
+
+
+def _settled(job: FuseJob) -> FuseJob:
+    """The job with its noise decided, so that it can be repeated: fresh noise becomes a seed."""
+    for key, known in (("noise", NOISES), ("statistics", STATISTICS), ("preset", PRESETS)):
+        if getattr(job, key) not in known:
+            raise WhetstoneError(
+                key.upper(),
+                f"There is no {key} {getattr(job, key)!r}.",
+                f"Choose {', '.join(known)}.",
+            )
+    noise, seed = job.noise, job.seed
+    if noise == "auto":
+        fresh = job.preset == "reference"
+        noise = "random" if fresh else "zero" if job.samples == 1 else "fixed"
+    if noise == "zero" and job.samples > 1:
+        raise WhetstoneError(
+            "SAMPLES",
+            f"Without noise all {job.samples} samples are the same.",
+            "Ask for --noise fixed, or for one sample.",
+        )
+    if noise == "random":
+        noise, seed = "fixed", secrets.randbits(63)
+    return replace(job, noise=noise, seed=seed)

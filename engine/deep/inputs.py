@@ -152,6 +152,22 @@ def read_inputs(pair: Pair, window: Window, grid: Grid, side: int) -> Inputs:
     return Inputs(pan, lms, ms, pair.valid(window, pan_valid, ms_valid, around))
 
 
+def read_pan_and_lms(pair: Pair, window: Window, reach: int) -> tuple[Array, Array, Array | None]:
+    """PAN (h, w), LMS (B, h, w) and validity (h, w) of any PAN window, None where all is valid.
+
+    Invalid pixels are filled as far as ``reach`` PAN pixels.
+    """
+    pan, pan_valid = pair.read_pan(window, _steps(reach))
+    rows, cols = (
+        lagrange_taps(pair.geometry.ms_position(axis, np.arange(start, start + size)))
+        for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width))
+    )
+    around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
+    ms, ms_valid = pair.read_ms(around, _steps(int(reach / pair.ratio) + 1))
+    lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
+    return pan, lms, pair.valid(window, pan_valid, ms_valid, around)
+
+
 def _steps(pixels: int) -> int:
     """Steps of filling that reach at least ``pixels``."""
     steps = 1

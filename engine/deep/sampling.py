@@ -6,7 +6,8 @@ Arrays to arrays, with the noise as an argument: nothing here knows scenes or fi
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Callable, ContextManager, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, ContextManager, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -23,6 +24,28 @@ if TYPE_CHECKING:
 
     #: Standard normal noise [n,C,H,W]: 0 is the start state, i what the i-th step adds.
     Noise = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample; ``steps`` 0 and ``batch`` 0 leave the choice to the model and the machine.
+
+    ``steps``, ``sampler`` and ``batch`` are for SSDiff; ``noise`` ("zero" or "fixed"),
+    ``statistics`` ("" for the model's own) and ``reference`` (the arithmetic of the authors'
+    release) for CrossDiff.
+    """
+
+    steps: int = 0
+    sampler: str = "ddim"
+    seed: int = 0
+    samples: int = 1
+    precision: str = "auto"
+    batch: int = 0
+    threads: int = 1
+    consistency: bool = False
+    noise: str = "zero"
+    statistics: str = ""
+    reference: bool = False
 
 
 class Batch(NamedTuple):
@@ -74,7 +97,7 @@ def sample(
     def residual(x: Tensor, timestep: int) -> Tensor:
         pulse()
         t = torch.full((len(x),), float(timestep), device=x.device)
-        with _precision(x.device, precision):
+        with autocast(x.device, precision):
             return model.network(*batch, x, t).float()
 
     start = noise(0) if card.start == "noise" else torch.zeros_like(lms)
@@ -91,7 +114,23 @@ def sample(
     return lms + x0 / card.residual_scale
 
 
-def _precision(device: torch.device, precision: str) -> ContextManager[object]:
+@torch.inference_mode()
+def sharpen(
+    model: Model,
+    pan: Tensor,
+    lms: Tensor,
+    noise: Sequence[Tensor] | None = None,
+    precision: str = "fp32",
+) -> Tensor:
+    """CrossDiff's one pass: images [n,C,H,W], float32, in the normalised units of the inputs."""
+    with autocast(lms.device, precision):
+        image: Tensor = model.network(pan, lms, noise).float()
+    low, high = model.card.limits
+    return image if low is None and high is None else image.clamp(low, high)
+
+
+def autocast(device: torch.device, precision: str) -> ContextManager[object]:
+    """Compute in ``precision``, "fp32" or "bf16"."""
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

@@ -8,7 +8,6 @@ with the height of the scene.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
@@ -22,9 +21,10 @@ from ..tiling import in_order
 from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
-from .consistency import Consistency
+from .crossdiff import FEATURE_TIMESTEPS, CrossDiff
 from .inputs import Grid, Inputs, Scale, read_inputs
-from .sampling import Batch, sample, timesteps_of
+from .sampling import Batch, Settings, sample, sharpen, timesteps_of
+from .strip import Corrected, SampleMoments, Strip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,32 +35,6 @@ if TYPE_CHECKING:
 
 #: Share of a window's side that it has in common with the next: 16 of 64 pixels.
 OVERLAP_SHARE = 4
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to sample; ``steps`` 0 and ``batch`` 0 leave the choice to the model and the machine."""
-
-    steps: int = 0
-    sampler: str = "ddim"
-    seed: int = 0
-    samples: int = 1
-    precision: str = "auto"
-    batch: int = 0
-    threads: int = 1
-    consistency: bool = False
-
-
-class Strip(NamedTuple):
-    """Finished rows: ``window`` in PAN pixels, the image and, of several samples, its deviation.
-
-    In digital numbers, (B, h, w) float32; ``valid`` (h, w) is None where every pixel is.
-    """
-
-    window: Window
-    image: Array
-    deviation: Array | None
-    valid: Array | None
 
 
 class SceneSampler:
@@ -79,12 +53,13 @@ class SceneSampler:
         self.groups = band_groups(pair.bands, card.bands, roles, card.roles)
         #: Whether the model gets the bands that it knows, in its order.
         self.knows_bands = [roles[i] for i in self.groups[0]] == list(card.roles)
-        self.steps = settings.steps or card.steps
+        self.crossdiff = isinstance(model.network, CrossDiff)
+        self.steps = 1 if self.crossdiff else settings.steps or card.steps
         timesteps_of(card, settings.sampler, self.steps)
         machine.prepare(model.device, settings.threads)
         side = card.window
         self.precision, self.precision_reason = machine.pick_precision(
-            settings.precision, model.device, self._probe
+            settings.precision, model.device, self._probe, convolutional=self.crossdiff
         )
         self._batch = machine.windows_at_once(model.device, side, settings.batch)
         overlap = side // OVERLAP_SHARE // ratio * ratio  # windows begin at MS pixels
@@ -93,6 +68,13 @@ class SceneSampler:
         self.rows = Axis(info.height, side, overlap)
         self.field = NoiseField(settings.seed)
 
+    def describe(self) -> str:
+        """How the image is made, for notes."""
+        if self.crossdiff:
+            return f"one pass, {self.settings.noise} noise, statistics of each window"
+        plural = "s" if self.steps > 1 else ""
+        return f"{self.steps} step{plural} of {self.settings.sampler}, seed {self.settings.seed}"
+
     def strips(
         self, area: Window, scale: Scale, first_row: int, progress: Progress
     ) -> Iterator[Strip]:
@@ -100,7 +82,7 @@ class SceneSampler:
         if not self.settings.consistency:
             yield from self._blended(area, scale, first_row, progress)
             return
-        corrected = _Corrected(self.pair, area, first_row)
+        corrected = Corrected(self.pair, area, first_row)
         wide = corrected.wide
         yield from corrected.strips(self._blended(wide, scale, wide.row, progress))
 
@@ -133,7 +115,7 @@ class SceneSampler:
                 index = indices[done]
                 done += 1
                 settled = self.rows.settled(index) - row.band.row
-                moments = _Moments()
+                moments = SampleMoments()
                 for draw, image in enumerate(draws):
                     if index > indices[0]:
                         image[:, : carry[draw].shape[1]] += carry[draw]
@@ -217,15 +199,19 @@ class SceneSampler:
                 gathered(_WindowRow.lms_of),
                 gathered(_WindowRow.ms_of),
             )
-            images = sample(
-                self.model,
-                batch,
-                noise,
-                steps=self.steps,
-                sampler=self.settings.sampler,
-                precision=self.precision,
-                pulse=pulse,
-            )
+            if self.crossdiff:
+                pulse()
+                images = self._sharpened(batch, noise)
+            else:
+                images = sample(
+                    self.model,
+                    batch,
+                    noise,
+                    steps=self.steps,
+                    sampler=self.settings.sampler,
+                    precision=self.precision,
+                    pulse=pulse,
+                )
             return images.cpu().numpy()
         except (RuntimeError, MemoryError) as error:  # torch's out-of-memory errors are some
             if not machine.is_out_of_memory(error):
@@ -234,6 +220,12 @@ class SceneSampler:
                 what = f"One window of {self.rows.side} pixels"
                 raise machine.too_small(device, what) from None
             return None
+
+    def _sharpened(self, batch: Batch, noise: Callable[[int], Tensor]) -> Tensor:
+        """CrossDiff's pass over windows with statistics of their own."""
+        count = len(self.model.card.parameters.get("timesteps", FEATURE_TIMESTEPS))
+        noises = None if self.settings.noise == "zero" else [noise(i) for i in range(count)]
+        return sharpen(self.model, batch.pan, batch.lms, noises, self.precision)
 
     def _probe(self, precision: str) -> Tensor:
         """One step on a window of smooth noise, the same on every machine."""
@@ -244,6 +236,8 @@ class SceneSampler:
         ms = ground[1:, ::ratio, ::ratio]
         parts = (ground[:1], np.kron(ms, np.ones((1, ratio, ratio), np.float32)), ms)
         batch = Batch(*(torch.from_numpy(np.ascontiguousarray(p))[None].to(device) for p in parts))
+        if self.crossdiff:
+            return sharpen(self.model, batch.pan, batch.lms, None, precision)
         start = torch.from_numpy(NoiseField(2).read(square, card.bands))[None].to(device)
         return sample(self.model, batch, lambda _: start, steps=1, precision=precision)
 
@@ -265,8 +259,9 @@ class _WindowRow:
         self._scene, self.band, self.valid = scene, band, inputs.valid
         self._pan = scale.of_pan(inputs.pan)
         self._lms, self._ms = scale.of_image(inputs.lms), scale.of_image(inputs.ms)
+        self._bands = len(self._lms) + scene.crossdiff  # CrossDiff has noise for PAN, too
         self._noise = [
-            scene.field.read(band, len(self._lms), draw) for draw in range(scene.settings.samples)
+            scene.field.read(band, self._bands, draw) for draw in range(scene.settings.samples)
         ]
 
     def has_pixels(self, start: int) -> bool:
@@ -292,102 +287,9 @@ class _WindowRow:
 
     def noise(self, task: _Task, step: int) -> Array:
         """Start noise (step 0) or that of a later step, (C, side, side)."""
-        group = self._scene.groups[task.group]
+        group = [*self._scene.groups[task.group], *([-1] if self._scene.crossdiff else [])]
         if step == 0:
             return self._noise[task.draw][group, :, self._columns(task)]
         side = self.band.height
         window = Window(self.band.col + task.start, self.band.row, side, side)
-        return self._scene.field.read(window, len(self._lms), task.draw, step)[group]
-
-
-class _Moments:
-    """Mean and standard deviation of the samples of a strip (Welford)."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def add(self, values: Array) -> None:
-        self._count += 1
-        if self._count == 1:
-            self.mean, self._square = values, np.zeros_like(values)
-            return
-        step = values - self.mean
-        self.mean = self.mean + step / np.float32(self._count)
-        self._square += step * (values - self.mean)
-
-    def deviation(self) -> Array:
-        return np.sqrt(self._square / np.float32(self._count - 1))
-
-
-class _Corrected:
-    """Rows with the consistency correction, solved in windows on a fixed grid of their own."""
-
-    def __init__(self, pair: Pair, area: Window, first_row: int) -> None:
-        self._fix, self._scene = Consistency(pair), pair.scene
-        self._area, self._first_row = area, first_row
-        self._core_row = first_row - first_row % self._fix.core
-        core, margin = self._fix.core, self._fix.margin
-        col = area.col - area.col % core
-        bottom = -(-area.stop[1] // core) * core
-        right = -(-area.stop[0] // core) * core
-        whole = Window(col, self._core_row, right - col, bottom - self._core_row)
-        #: What must be sampled for it.
-        self.wide = whole.expand(margin).intersect(pair.scene)
-
-    def strips(self, blended: Iterator[Strip]) -> Iterator[Strip]:
-        """The corrected strips of the area, from the sampled strips of ``wide``."""
-        core, margin = self._fix.core, self._fix.margin
-        held: Strip | None = None
-        for strip in blended:
-            held = strip if held is None else _below(held, strip)
-            while self._core_row < self._area.stop[1]:
-                needed = min(self._core_row + core + margin, self.wide.stop[1])
-                if held.window.stop[1] < needed:
-                    break
-                yield self._corrected(held)
-                self._core_row += core
-                held = _from_row(held, max(self._core_row - margin, held.window.row))
-
-    def _corrected(self, held: Strip) -> Strip:
-        """One row of cores."""
-        core, area = self._fix.core, self._area
-        out = Window(area.col, max(self._core_row, self._first_row), area.width, 0)
-        bottom = min(self._core_row + core, area.stop[1])
-        out = out._replace(height=bottom - out.row)
-        inside = out.within(held.window)
-        image = held.image[(..., *inside)].copy()
-        for col in range(area.col - area.col % core, area.stop[0], core):
-            window = Window(col, self._core_row, core, core)
-            region = window.expand(self._fix.margin).intersect(self._scene)
-            here = region.within(held.window)
-            valid = None if held.valid is None else held.valid[here]
-            fixed = self._fix.correct(held.image[(..., *here)], region, valid)
-            common = window.intersect(out)
-            image[(..., *common.within(out))] = fixed[(..., *common.within(region))]
-        deviation = None if held.deviation is None else held.deviation[(..., *inside)]
-        return Strip(out, image, deviation, None if held.valid is None else held.valid[inside])
-
-
-def _below(upper: Strip, lower: Strip) -> Strip:
-    """Two strips of the same columns as one."""
-    window = upper.window._replace(height=upper.window.height + lower.window.height)
-    image = np.concatenate([upper.image, lower.image], axis=1)
-    deviation = None
-    if upper.deviation is not None and lower.deviation is not None:
-        deviation = np.concatenate([upper.deviation, lower.deviation], axis=1)
-    valid = None
-    if upper.valid is not None or lower.valid is not None:
-        known = [
-            np.ones(s.window.shape, bool) if s.valid is None else s.valid for s in (upper, lower)
-        ]
-        valid = np.concatenate(known)
-    return Strip(window, image, deviation, valid)
-
-
-def _from_row(strip: Strip, row: int) -> Strip:
-    """What of a strip lies at ``row`` or below, in memory of its own."""
-    cut = row - strip.window.row
-    window = strip.window._replace(row=row, height=strip.window.height - cut)
-    deviation = None if strip.deviation is None else strip.deviation[:, cut:].copy()
-    valid = None if strip.valid is None else strip.valid[cut:]
-    return Strip(window, strip.image[:, cut:].copy(), deviation, valid)
+        return self._scene.field.read(window, self._bands, task.draw, step)[group]

@@ -8,7 +8,7 @@ is convolutions, whose windows join exactly.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 
 class Moments(NamedTuple):
-    """Mean and variance of every channel, each [B or 1, C] float32."""
+    """Mean and variance of every channel, each [B or 1, C], float32 or float64."""
 
     mean: Tensor
     variance: Tensor
@@ -71,7 +71,7 @@ def _wide(x: Tensor) -> Tensor:
 
 
 class ChannelMean(Statistic):
-    """The mean of every channel: [B,C,H,W] -> [B or 1,C], float32."""
+    """The mean of every channel: [B,C,H,W] -> [B or 1,C], in float32 at least."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Of x, or of the scene."""
@@ -120,8 +120,11 @@ def learn(
             layer._recorder = recorder
         try:
             for recorder.weights, run in windows():
-                with suppress(_Enough):
+                try:
                     run()
+                except _Enough:
+                    continue
+                return  # the rest is never reached, like the decoders in CrossDiff's forward
         finally:
             for layer in layers:
                 layer._recorder = None
@@ -133,33 +136,39 @@ class _Enough(Exception):
 
 
 class _Recorder:
-    """Sums over the windows at the first layer that is not frozen yet."""
+    """Moments over the windows at the first layer that is not frozen yet."""
 
     def __init__(self) -> None:
         self.weights = torch.empty(0)
         self._layer: Statistic | None = None
-        self._sums: Tensor | None = None  # of weights, values and their squares, float64
+        self._like = torch.empty(0)
+        self._sums = torch.zeros(3, 1, dtype=torch.float64)  # of weights, values and their squares
 
     def add(self, layer: Statistic, x: Tensor) -> None:
-        """Add a window and stop the pass; squares are taken about the first window's mean."""
-        weights = F.avg_pool2d(self.weights, self.weights.shape[-1] // x.shape[-1])
-        total = weights.sum()
+        """Add a window and stop the pass.
+
+        Its sums are taken about its own mean, since float32 would lose a small deviation under a
+        large mean, and joined in float64.
+        """
         x = _wide(x)
-        if self._layer is None or self._sums is None:
-            self._layer = layer
-            self._pivot = x.mean((0, 2, 3), keepdim=True)
-            self._sums = torch.zeros(3, x.shape[1], dtype=torch.float64)
-        x = x - self._pivot
-        first = (x * weights).sum((0, 2, 3))
-        second = (x.square() * weights).sum((0, 2, 3))
-        self._sums += torch.stack([total.expand_as(first), first, second]).double().cpu()
+        self._layer, self._like = layer, x.new_empty(0)
+        weights = F.avg_pool2d(self.weights.to(x), self.weights.shape[-1] // x.shape[-1])
+        total = weights.sum()
+        if total > 0:
+            centre = (x * weights).sum((0, 2, 3)) / total
+            x = x - centre[:, None, None]
+            first, second = ((v * weights).sum((0, 2, 3)) / total for v in (x, x.square()))
+            n, c, first, second = (v.cpu().double() for v in (total, centre, first, second))
+            second = second + 2 * c * first + c.square()
+            self._sums = self._sums + n * torch.stack([torch.ones_like(c), c + first, second])
         raise _Enough
 
     def freeze(self) -> None:
         """Freeze the layer at what was seen."""
-        if self._layer is None or self._sums is None:
+        if self._layer is None:
             return
         total, first, second = self._sums
         mean = first / total
-        found = (mean + self._pivot.flatten().double().cpu(), second / total - mean.square())
-        self._layer.frozen = Moments(*(v.float()[None].to(self._pivot.device) for v in found))
+        found = (mean, second / total - mean.square())
+        dtype, device = self._like.dtype, self._like.device
+        self._layer.frozen = Moments(*(v[None].to(dtype).to(device) for v in found))

@@ -17,7 +17,8 @@ from whetstone.engine import Cancelled, Progress, WhetstoneError, run
 from whetstone.engine.deep import device as machine
 from whetstone.engine.deep import scene as scene_module
 from whetstone.engine.deep.inputs import Grid, read_inputs, scale_of
-from whetstone.engine.deep.scene import SceneSampler, Settings
+from whetstone.engine.deep.sampling import Settings
+from whetstone.engine.deep.scene import SceneSampler
 from whetstone.engine.fields import WindowFields
 from whetstone.engine.mtf import product_kernel
 from whetstone.engine.pair import open_pair
