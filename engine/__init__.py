@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, WhetstoneError
 from .jobs import (
+    AdaptJob,
     AssessJob,
     CheckJob,
     CompareJob,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AdaptJob",
     "AssessJob",
     "Cancelled",
     "CheckJob",

@@ -8,6 +8,7 @@ from math import isinf
 from typing import Any, Callable, Sequence
 
 from .jobs import (
+    AdaptResult,
     AssessResult,
     CheckResult,
     CompareResult,
@@ -103,6 +104,20 @@ def _compare_text(r: CompareResult) -> str:
     return "\n".join([*lines, f"report: {r.html}"] if r.html else lines)
 
 
+def _adapt_text(r: AdaptResult) -> str:
+    keys = [key for key in FIGURES if key in r.scores["adapted"]]
+    rows = [("on held-out windows", *keys), ("", *(FIGURES[key][0] for key in keys))]
+    rows += [(name, *(figure(scores[key]) for key in keys)) for name, scores in r.scores.items()]
+    head = [
+        ("model", r.out),
+        ("started from", r.start or "scratch"),
+        ("fits", f"{r.bands} bands at ratio {r.ratio:g}"),
+        ("training", f"{r.steps} steps in {r.seconds:.0f} s, ended: {r.ended}"),
+        ("held out", f"{r.held_out:.0f} % of the scene"),
+    ]
+    return f"{table(head, left=2)}\n\n{table(rows)}"
+
+
 def _check_text(r: CheckResult) -> str:
     names = r.bands or tuple(f"band {i + 1}" for i in range(len(r.ms_range)))
     head = [
@@ -134,7 +149,7 @@ def _models_text(r: ModelList) -> str:
             rows.append((m["name"], "-", "-", "-", "-", "hub", "not downloaded"))
             continue
         sensors = ", ".join(m["sensors"]) or "-"
-        numbers = (f"{m['bands']}", f"{m['ratio']}")
+        numbers = (f"{m['bands']}", f"{m['ratio']:g}")
         where = (m["where"], _size(m["bytes"]))
         rows.append((m["name"], m["architecture"], *numbers, sensors, *where))
     head = table(rows, left=len(rows[0])) if r.models else "There are no models here yet."
@@ -151,16 +166,24 @@ def _model_text(r: ModelShown) -> str:
     }
     form = divisor.get(scale.get("kind"), "{kind} {value}")
     low, high = ("open" if limit is None else f"{limit:g}" for limit in c["limits"])
+    if c["architecture"] == "crossdiff":
+        how = [("statistics", f"of the {c['statistics']}"), ("limits", f"{low} to {high}")]
+        phase = ""
+    else:
+        how = [
+            ("limits", f"{low} to {high}, residual times {c['residual_scale']:g}"),
+            ("sampling", f"{c['steps']} steps, schedule {_values(c['schedule'])}"),
+        ]
+        phase = f", MS pixel 0 at {c['phase']:g} PAN pixels"
     rows = [
         ("model", r.name),
         ("file", f"{r.path} ({_size(r.bytes)})"),
         ("architecture", f"{c['architecture']}: {_values(c['parameters'])}"),
         ("bands", f"{c['bands']}: {', '.join(c['roles']) or 'in the order of the training'}"),
-        ("ratio", f"{c['ratio']}, MS pixel 0 at {c['phase']:g} PAN pixels"),
+        ("ratio", f"{c['ratio']:g}{phase}"),
         ("sensors", ", ".join(c["sensors"]) or "not stated"),
         ("inputs", f"divided by {form.format(**scale)}, windows of {c['window']} PAN pixels"),
-        ("limits", f"{low} to {high}, residual times {c['residual_scale']:g}"),
-        ("sampling", f"{c['steps']} steps, schedule {_values(c['schedule'])}"),
+        *how,
         *((f"training {key}", _values(value)) for key, value in c["training"].items()),
         *((f"scores {key}", _values(value)) for key, value in c["scores"].items()),
         ("licence", c["licence"] or "not stated"),
@@ -191,6 +214,7 @@ def _size(count: int) -> str:
 
 
 TEXTS: dict[type, Callable[[Any], str]] = {
+    AdaptResult: _adapt_text,
     FuseResult: _fuse_text,
     AssessResult: _assess_text,
     CompareResult: _compare_text,

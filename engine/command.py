@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 from .errors import WhetstoneError
 from .flags import WrongCall
 from .jobs import (
+    AdaptJob,
     AssessJob,
     CheckJob,
     CompareJob,
@@ -46,6 +47,17 @@ def job_from_args(args: argparse.Namespace) -> Job:
         return DegradeJob(**common)
     if args.verb == "assess":
         return AssessJob(fused=_source([args.fused]), **common)
+    if args.verb == "adapt":
+        return AdaptJob(
+            out=os.path.abspath(args.out),
+            start=_model_name(args.start),
+            bounds=_bounds(args.bounds),
+            **{
+                key: given[key]
+                for key in ("objective", "minutes", "steps", "seed", "device", "threads")
+            },
+            **common,
+        )
     if args.verb == "compare":
         return CompareJob(
             methods=_method_names(args.methods),
@@ -53,6 +65,7 @@ def job_from_args(args: argparse.Namespace) -> Job:
             model=_model_name(args.model),
             steps=args.steps or 0,
             device=args.device,
+            adapt=args.adapt,
             **common,
         )
     return FuseJob(
@@ -75,6 +88,9 @@ def job_from_args(args: argparse.Namespace) -> Job:
         device=args.device,
         precision=args.precision,
         batch=args.batch or 0,
+        noise=args.noise,
+        statistics=args.statistics,
+        preset=args.preset,
         **common,
     )
 

@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import deep
+from .adapt import adapt
 from .assess import WITH_REFERENCE, WITHOUT_REFERENCE, Page, Scoring, check_report, score
 from .degrade import degrade, made_folder
 from .errors import Cancelled, WhetstoneError
 from .fuse import fuse
-from .jobs import CompareJob, CompareResult, DegradeJob, FuseJob, RasterSource, result_to_dict
-from .methods import DEEP, find_method
+from .jobs import (
+    AdaptJob,
+    CompareJob,
+    CompareResult,
+    DegradeJob,
+    FuseJob,
+    RasterSource,
+    result_to_dict,
+)
+from .methods import DEEP, OWN_FIELDS, find_method
 from .metrics.fused import FusedImage, place
 from .pair import Pair, open_pair
 from .raster.model import BandInfo, OutputSpec
@@ -35,6 +45,8 @@ if TYPE_CHECKING:
 
 #: The plain enlargement that every method is measured by.
 BASELINE = "exp"
+#: The method whose model a comparison can adapt first.
+ADAPTED = "crossdiff"
 #: Windows in which a PAN is moved: the tiles of the file.
 BLOCK = 512
 
@@ -48,6 +60,12 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
     methods = tuple(dict.fromkeys(job.methods))
     if not methods:
         raise WhetstoneError("USAGE", "No methods to compare.", "Name at least one.")
+    if job.adapt:
+        if job.model:
+            raise WhetstoneError(
+                "USAGE", "A model and --adapt are given; an adapted model is made, not named."
+            )
+        methods = tuple(dict.fromkeys((*methods, ADAPTED)))
     found = {find_method(name).name for name in methods}
     if (job.model or job.steps) and not found & set(DEEP):
         raise WhetstoneError(
@@ -63,13 +81,16 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
 def _compare(job: CompareJob, methods: tuple[str, ...], progress: Progress) -> CompareResult:
     job, notes = _reduced(job, PartOfProgress(progress, 0.0, 0.04))
     job = _registered(job, notes, PartOfProgress(progress, 0.04, 0.05))
+    begin = 0.5 if job.adapt else 0.05
+    job, methods = _adapted(job, methods, notes, PartOfProgress(progress, 0.05, begin))
     share = 0.9 if job.html else 1.0
     rows: list[dict[str, Any]] = []
     found: dict[str, Scoring] = {}
     told: set[str] = set()
     for number, name in enumerate(methods):
-        span = (share - 0.05) / len(methods)
-        part = _Once(told, progress, 0.05 + number * span, 0.05 + (number + 1) * span, f"{name}: ")
+        span = (share - begin) / len(methods)
+        at = begin + number * span
+        part = _Once(told, progress, at, at + span, f"{name}: ")
         try:
             fused, scoring = _one(job, name, part)
         except Cancelled:
@@ -157,6 +178,37 @@ def _registered(job: CompareJob, notes: list[str], progress: Progress) -> Compar
     return replace(job, pan=RasterSource.of(out))
 
 
+def _adapted(
+    job: CompareJob, methods: tuple[str, ...], notes: list[str], progress: Progress
+) -> tuple[CompareJob, tuple[str, ...]]:
+    """Adapt a model to the pair that is compared, if that was asked for."""
+    if not job.adapt:
+        return job, methods
+    out = os.path.abspath(os.path.join(job.out_dir, f"{ADAPTED}.safetensors"))
+    wanted = AdaptJob(job.pan, job.ms, out, minutes=job.adapt, sensor=job.sensor, device=job.device)
+    try:
+        made = adapt(wanted, progress)
+    except Cancelled:
+        raise
+    except WhetstoneError as error:
+        if len(methods) == 1:
+            raise
+        notes.append(f"{ADAPTED} was left out: {error}")
+        progress.message(notes[-1])
+        return job, tuple(name for name in methods if name != ADAPTED)
+    notes.append(f"{ADAPTED} was adapted to this pair in {made.steps} steps, without its truth.")
+    return replace(job, model=made.out), methods
+
+
+def _model_for(job: CompareJob, name: str) -> str | None:
+    """The model of the job, unless it is of another kind than one of several deep methods."""
+    several = len(set(job.methods) & set(DEEP)) > 1 or job.adapt
+    if job.model is None or not several:
+        return job.model
+    found = deep.part("models").find_model(job.model)
+    return job.model if found.card.architecture == name else None
+
+
 def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Scoring]:
     """Fuse by one method and score the result."""
     out = os.path.join(job.out_dir, f"{name}.tif")
@@ -164,7 +216,8 @@ def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Sc
         job.pan, job.ms, out, name, job.sensor, protocol=job.protocol, coregister=job.coregister
     )
     if find_method(name).name in DEEP:
-        one = replace(one, model=job.model, steps=job.steps, device=job.device)
+        steps = job.steps if "steps" in OWN_FIELDS[name] else 0
+        one = replace(one, model=_model_for(job, name), steps=steps, device=job.device)
     fused = fuse(one, PartOfProgress(progress, 0.0, 0.5))
     with ExitStack() as stack:
         pair, truth = _open(job, stack)

@@ -182,23 +182,32 @@ def _product(pair: Pair, ratio: int, area: Window, writer: _Writer) -> None:
         writer.put("gt", local, gt, gt_valid)
         rows = pair.geometry.pan_position(1, np.arange(block.row, block.stop[1]))
         cols = pair.geometry.pan_position(0, np.arange(block.col, block.stop[0]))
-        pan, pan_valid = _at(pair.read_pan, rows, cols, [pan_kernel])
+        pan, pan_valid = sampled(pair.read_pan, rows, cols, [pan_kernel])
         writer.put("pan", local, pan, pan_valid)
         small = _coarse(local, ratio)
         if not small.empty:
             rows = area.row + (ratio - 1) / 2 + ratio * np.arange(small.row, small.stop[1])
             cols = area.col + (ratio - 1) / 2 + ratio * np.arange(small.col, small.stop[0])
-            writer.put("ms", small, *_at(pair.read_ms, rows, cols, kernels))
+            writer.put("ms", small, *sampled(pair.read_ms, rows, cols, kernels))
         writer.done((done + 1) / len(blocks))
 
 
-def _at(
+def sampled(
     read: Callable[[Window], tuple[Array, Array | None]],
     rows: Array,
     cols: Array,
     kernels: list[Array],
 ) -> tuple[Array, Array | None]:
-    """Images filtered per band and sampled between pixels; validity of the nearest pixel."""
+    """Images filtered per band and sampled between pixels; validity of the nearest pixel.
+
+    Args:
+        read: Gives values (h, w) or (B, h, w) of any window, and their validity.
+        rows, cols: Where to sample, (h',) and (w',), in pixels of what is read.
+        kernels: One symmetric kernel per band.
+
+    Returns:
+        (B, h', w'), and (h', w') or None where all is valid.
+    """
     longest = max(kernels, key=len)
     reach = [filter_taps(where, longest) for where in (rows, cols)]
     window = Window(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from . import __version__
+from . import flag_groups as groups
 from .errors import WhetstoneError
-from .jobs import OUTPUT_DTYPES, PRECISIONS, SAMPLERS
+from .jobs import OBJECTIVES, OUTPUT_DTYPES
 
 
 class WrongCall(WhetstoneError):
@@ -36,24 +37,18 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     def verb(name: str, text: str, example: str) -> argparse.ArgumentParser:
-        return _verb(verbs, "whetstone", name, text, example)
+        return groups.verb(verbs, "whetstone", name, text, example)
 
     sub = verb(
         "fuse",
         "fuse a PAN and an MS raster into one image on the PAN grid",
         "--pan pan.tif --ms ms.tif --out fused.tif --method mtf-glp-fs",
     )
-    _pair(sub)
+    groups.pair(sub)
     sub.add_argument("--out", metavar="FILE", required=True, help="the GeoTIFF to write")
     sub.add_argument("--method", default="gsa", help="see 'whetstone methods' (default: gsa)")
-    _sensor_and_protocol(sub)
-    sub.add_argument(
-        "--bounds",
-        nargs=4,
-        type=float,
-        metavar=("XMIN", "YMIN", "XMAX", "YMAX"),
-        help="fuse this part only, in the CRS of the PAN image",
-    )
+    groups.sensor_and_protocol(sub)
+    groups.bounds(sub, "fuse this part only, in the CRS of the PAN image")
     sub.add_argument(
         "--dtype", choices=OUTPUT_DTYPES, help="type of the output (default: that of the MS)"
     )
@@ -66,14 +61,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="a GDAL creation option, such as COMPRESS=ZSTD; may be repeated",
     )
     sub.add_argument("--no-overviews", action="store_true", help="write no overviews")
-    _coregister(sub)
+    groups.coregister(sub)
     sub.add_argument(
-        "--block", type=_positive, default=512, metavar="PX", help="side of a window (default: 512)"
+        "--block",
+        type=groups.positive,
+        default=512,
+        metavar="PX",
+        help="side of a window (default: 512)",
     )
-    sub.add_argument(
-        "--threads", type=_natural, default=0, metavar="N", help="default: 0, every core"
-    )
-    _deep(sub)
+    groups.threads(sub)
+    groups.deep(sub)
 
     sub = verb(
         "assess",
@@ -81,9 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--fused fused.tif --pan pan.tif --ms ms.tif --html report.html",
     )
     sub.add_argument("--fused", metavar="FILE", required=True, help="the fused image")
-    _pair(sub)
-    _reference(sub)
-    _sensor_and_protocol(sub)
+    groups.pair(sub)
+    groups.reference(sub)
+    groups.sensor_and_protocol(sub)
     sub.add_argument("--html", metavar="FILE", help="write the report there")
 
     sub = verb(
@@ -91,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         "fuse one pair by several methods and score them side by side",
         "--pan pan.tif --ms ms.tif --methods gsa,bt-h,mtf-glp-fs --reduced --out-dir compared",
     )
-    _pair(sub)
+    groups.pair(sub)
     sub.add_argument(
         "--methods", required=True, metavar="A,B,C", help="names, or 'all' for all classical ones"
     )
@@ -101,28 +98,71 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="first degrade the pair (Wald), so that the MS image is the reference",
     )
-    _reference(sub)
-    _sensor_and_protocol(sub)
-    _coregister(sub)
-    _model(sub.add_argument_group("deep methods"))
+    groups.reference(sub)
+    groups.sensor_and_protocol(sub)
+    groups.coregister(sub)
+    group = sub.add_argument_group("deep methods")
+    groups.model(group)
+    group.add_argument(
+        "--adapt",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="first adapt a CrossDiff model to this pair, and compare it as crossdiff",
+    )
     sub.add_argument("--html", metavar="FILE", help="write the report there")
+
+    sub = verb(
+        "adapt",
+        "train a CrossDiff model on this very scene, which needs no truth",
+        "--pan pan.tif --ms ms.tif --out mine.safetensors --minutes 10",
+    )
+    groups.pair(sub)
+    sub.add_argument("--out", metavar="FILE.safetensors", required=True, help="the model to write")
+    sub.add_argument(
+        "--from",
+        dest="start",
+        metavar="MODEL|scratch",
+        help="the model to start from (default: the CrossDiff model that fits best here, if any)",
+    )
+    sub.add_argument(
+        "--objective",
+        choices=OBJECTIVES,
+        default="reduced",
+        help="learn at reduced resolution, or at the full one, too (default: reduced)",
+    )
+    sub.add_argument(
+        "--minutes", type=float, default=10.0, metavar="M", help="time to take (default: 10)"
+    )
+    sub.add_argument(
+        "--steps",
+        type=groups.natural,
+        default=0,
+        metavar="N",
+        help="steps (default: as many as fit)",
+    )
+    groups.bounds(sub, "learn from this part only, in the CRS of the PAN image")
+    groups.sensor(sub)
+    sub.add_argument("--seed", type=groups.natural, default=0, metavar="S", help="default: 0")
+    groups.device(sub)
+    groups.threads(sub)
 
     sub = verb(
         "check",
         "look at a pair without fusing it: geometry, ratio, overlap, shift, radiometry",
         "--pan pan.tif --ms B2.tif B3.tif B4.tif",
     )
-    _pair(sub)
-    _sensor(sub)
+    groups.pair(sub)
+    groups.sensor(sub)
 
     sub = verb(
         "degrade",
         "make a reduced-resolution (Wald) pair: pan.tif, ms.tif, gt.tif",
         "--pan pan.tif --ms ms.tif --out-dir reduced",
     )
-    _pair(sub)
+    groups.pair(sub)
     sub.add_argument("--out-dir", required=True, metavar="DIR", help="where the files go")
-    _sensor_and_protocol(sub)
+    groups.sensor_and_protocol(sub)
 
     verb("methods", "list the fusion methods", "--json")
 
@@ -138,8 +178,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--out-dir demo --size 512",
     )
     sub.add_argument("--out-dir", default="demo", metavar="DIR", help="default: demo")
-    sub.add_argument("--size", type=_positive, default=512, metavar="PX", help="default: 512")
-    sub.add_argument("--ratio", type=_positive, default=4, metavar="R", help="default: 4")
+    sub.add_argument("--size", type=groups.positive, default=512, metavar="PX", help="default: 512")
+    sub.add_argument("--ratio", type=groups.positive, default=4, metavar="R", help="default: 4")
     sub.add_argument(
         "--phase", type=float, metavar="PX", help="place of MS pixel 0 on the PAN grid"
     )
@@ -152,7 +192,7 @@ def _models(sub: argparse.ArgumentParser) -> None:
     acts = sub.add_subparsers(dest="act", metavar="ACT", required=True)
 
     def act(name: str, text: str, example: str = "") -> argparse.ArgumentParser:
-        return _verb(acts, "whetstone models", name, text, example)
+        return groups.verb(acts, "whetstone models", name, text, example)
 
     act("list", "list the bundled models, those in your model folder, and those on the Hub")
     parser = act("show", "show the card of a model", "ssdiff-wv3")
@@ -163,10 +203,15 @@ def _models(sub: argparse.ArgumentParser) -> None:
     )
     parser = act(
         "import",
-        "make a model of an SSDiff checkpoint in the key layout of its authors",
+        "make a model of checkpoints in the key layout of their authors, of SSDiff or CrossDiff",
         "ema_150000.pt --out wv3.safetensors --sensor WV3",
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a .pt or .safetensors file")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help=".pt, .pth or .safetensors: one of SSDiff, or P2M, M2P and head of CrossDiff",
+    )
     parser.add_argument("--out", metavar="FILE.safetensors", required=True, help="what to write")
     parser.add_argument("--sensor", metavar="NAME", help="the sensor that it was trained on")
     parser.add_argument(
@@ -176,138 +221,19 @@ def _models(sub: argparse.ArgumentParser) -> None:
         metavar="DN",
         help="what its training images were divided by (default: 2047)",
     )
+    parser.add_argument(
+        "--ratio",
+        type=float,
+        default=4.0,
+        metavar="R",
+        help="of its training images; CrossDiff (default: 4)",
+    )
+    parser.add_argument(
+        "--timesteps",
+        type=groups.positive,
+        nargs="+",
+        default=[],
+        metavar="T",
+        help="of the features that the head takes; CrossDiff (default: 50)",
+    )
     act("verify", "check the hash of every model here and load it; exit status 1 if one is damaged")
-
-
-def _model(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--model",
-        metavar="NAME|FILE",
-        help="see 'whetstone models list' (default: by bands, ratio and sensor)",
-    )
-    group.add_argument(
-        "--steps", type=_positive, metavar="N", help="sampling steps (default: the model's own)"
-    )
-    group.add_argument(
-        "--device",
-        default="auto",
-        metavar="auto|cpu|cuda[:N]|mps",
-        help="where to compute (default: auto)",
-    )
-
-
-def _deep(sub: argparse.ArgumentParser) -> None:
-    group = sub.add_argument_group("deep methods")
-    _model(group)
-    group.add_argument(
-        "--sampler",
-        default="ddim",
-        choices=SAMPLERS,
-        help="default: ddim; compat is the arithmetic of the authors' release",
-    )
-    group.add_argument("--seed", type=_natural, default=0, metavar="S", help="default: 0")
-    group.add_argument(
-        "--samples", type=_positive, default=1, metavar="K", help="average K samples (default: 1)"
-    )
-    group.add_argument(
-        "--uncertainty",
-        metavar="FILE",
-        help="write the standard deviation of the samples there, without --consistency",
-    )
-    group.add_argument(
-        "--consistency",
-        action="store_true",
-        help="correct the image so that the MS sensor would see the measured MS in it",
-    )
-    group.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
-    group.add_argument(
-        "--batch", type=_positive, metavar="N", help="windows at a time (default: what fits)"
-    )
-
-
-def _verb(
-    verbs: argparse._SubParsersAction[Any], words: str, name: str, text: str, example: str
-) -> argparse.ArgumentParser:
-    """One verb of a command, with the flags that all have."""
-    sub: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"Example: {words} {name} {example}".rstrip(),
-        allow_abbrev=False,
-    )
-    sub.add_argument("--json", action="store_true", help="print one JSON object and no more")
-    sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return sub
-
-
-def _pair(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--pan", metavar="FILE", required=True, help="the panchromatic image")
-    sub.add_argument(
-        "--ms",
-        metavar="FILE",
-        required=True,
-        nargs="+",
-        help="the multispectral image, or one file per band in order",
-    )
-    sub.add_argument("--pan-band", type=_positive, metavar="N", help="band of the PAN file, from 1")
-    sub.add_argument(
-        "--ms-bands",
-        type=_positive,
-        nargs="+",
-        metavar="N",
-        help="bands of the MS, from 1, counted through all files (default: all)",
-    )
-
-
-def _sensor(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--sensor",
-        default="auto",
-        metavar="NAME",
-        help="such as WV3, GF2 or generic; default: auto",
-    )
-
-
-def _sensor_and_protocol(sub: argparse.ArgumentParser) -> None:
-    _sensor(sub)
-    sub.add_argument(
-        "--protocol",
-        choices=("product", "toolbox"),
-        default="product",
-        help="what is right for a real image, or what published tables did (default: product)",
-    )
-
-
-def _reference(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--reference", metavar="FILE", help="the true image, for figures against it")
-    sub.add_argument(
-        "--crop",
-        type=_natural,
-        default=0,
-        metavar="PX",
-        help="border left out of the reference figures; published tables: 21",
-    )
-
-
-def _coregister(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--coregister", action="store_true", help="correct the shift between PAN and MS"
-    )
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-_natural.__name__ = _positive.__name__ = "whole number"  # argparse names the type in its message

@@ -23,6 +23,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 NOISES = ("auto", "zero", "fixed", "random")
 #: Where the statistics of CrossDiff's norms and gates come from; "auto" asks the model.
 STATISTICS = ("auto", "scene", "window")
+#: What an adaptation may learn from.
+OBJECTIVES = ("reduced", "full")
 #: "reference" is the arithmetic of CrossDiff's release: one piece, fresh noise, no finest level.
 PRESETS = ("product", "reference")
 
@@ -112,8 +114,9 @@ class CompareJob:
     """Fuse one pair by several methods and score them side by side.
 
     ``reduced`` first degrades the pair (Wald), so that the original MS is the reference. With a
-    reference ``coregister`` moves the PAN, because the truth lies with the MS. ``model``,
-    ``steps`` and ``device`` are for deep methods, as in a fusion.
+    reference ``coregister`` moves the PAN, because the truth lies with the MS. ``model`` (for the
+    method of its kind), ``steps`` and ``device`` are for deep methods, as in a fusion. With
+    ``adapt`` a CrossDiff model is first adapted to the pair that is compared, for so many minutes.
     """
 
     pan: RasterSource
@@ -130,6 +133,32 @@ class CompareJob:
     model: Optional[str] = None
     steps: int = 0
     device: str = "auto"
+    adapt: float = 0.0
+
+
+@dataclass(frozen=True)
+class AdaptJob:
+    """Train a CrossDiff model on one scene, without any truth, and write it as ``out``.
+
+    ``start`` is the model to start from (None: the one that fits best here, "scratch": none).
+    ``objective`` "reduced" learns at reduced resolution, where the MS itself is the truth; "full"
+    also at the scene's own, where the result, seen through the MS sensor, must be the MS. It ends
+    after ``minutes``, after ``steps`` of the head (0: as many as fit; then two runs with one
+    ``seed`` are alike), or when validation on held-out windows gets no better.
+    """
+
+    pan: RasterSource
+    ms: RasterSource
+    out: str
+    start: Optional[str] = None
+    objective: str = "reduced"
+    minutes: float = 10.0
+    steps: int = 0
+    sensor: str = "auto"
+    bounds: Optional[Tuple[float, float, float, float]] = None
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,6 +242,28 @@ class CompareResult:
 
 
 @dataclass(frozen=True)
+class AdaptResult:
+    """A model adapted to a scene.
+
+    ``scores`` are figures on the held-out windows by what made the image: "exp", "mtf-glp-fs",
+    "start" (the model it started from, if any) and "adapted". ``ended`` says why training ended:
+    "time", "steps", "converged" or "cancelled".
+    """
+
+    out: str
+    name: str
+    start: Optional[str]
+    bands: int
+    ratio: float
+    steps: int
+    ended: str
+    held_out: float
+    scores: Dict[str, Dict[str, float]]
+    seconds: float = 0.0
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """What a pair looks like. ``ok`` is False when a fusion would be refused or is unwise."""
 
@@ -255,11 +306,12 @@ class DemoResult:
     gt: str
 
 
-Job = Union[FuseJob, AssessJob, CompareJob, CheckJob, DegradeJob, DemoJob]
+Job = Union[FuseJob, AssessJob, CompareJob, AdaptJob, CheckJob, DegradeJob, DemoJob]
 JOBS = {
     "fuse": FuseJob,
     "assess": AssessJob,
     "compare": CompareJob,
+    "adapt": AdaptJob,
     "check": CheckJob,
     "degrade": DegradeJob,
     "demo": DemoJob,

@@ -98,19 +98,28 @@ def _download(args: Namespace, progress: Progress) -> ModelShown:
 
 
 def _import(args: Namespace, progress: Progress) -> ModelShown:
-    source, out = Path(args.files[0]), Path(args.out)
-    if len(args.files) > 1:
+    sources, out = [Path(file) for file in args.files], Path(args.out)
+    if len(sources) not in (1, 3):
         raise WrongCall(
-            "USAGE", f"{len(args.files)} files are given; a model of SSDiff is one checkpoint."
+            "USAGE",
+            f"{len(sources)} files are given; a model of SSDiff is one checkpoint, one of "
+            "CrossDiff is three: P2M, M2P and head.",
         )
     if out.suffix != ".safetensors":
         raise WrongCall("USAGE", f"--out {out} must end in .safetensors.")
     if not 0 < args.full_scale < inf:
         raise WrongCall("USAGE", f"--full-scale {args.full_scale:g} must be above 0.")
-    if out.exists() and source.exists() and out.samefile(source):
+    if not 1 < args.ratio < inf:
+        raise WrongCall("USAGE", f"--ratio {args.ratio:g} must be above 1.")
+    last, top = max(args.timesteps, default=0), deep.part("schedule").TIMESTEPS
+    if last > top:
+        raise WrongCall("USAGE", f"--timesteps {last} must be {top} or less.")
+    if out.exists() and any(source.exists() and out.samefile(source) for source in sources):
         raise WrongCall("USAGE", "--out is the checkpoint itself.", "Give another name.")
     sensor = sensor_name(args.sensor) if args.sensor else ""
-    deep.part("release").import_checkpoint(source, out, sensor, args.full_scale)
+    deep.part("release").import_checkpoint(
+        sources, out, sensor, args.full_scale, args.ratio, args.timesteps
+    )
     return _shown(deep.part("models").open_model("path", out))
 
 

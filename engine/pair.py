@@ -107,6 +107,12 @@ class Pair:
         """Number of MS bands."""
         return len(self.ms.info.bands)
 
+    def within(self, window: Window) -> Pair:
+        """The same pair with a part of its scene; both share their files."""
+        other = copy.copy(self)
+        other.scene = window
+        return other
+
     def moved(self, dx: float, dy: float) -> Pair:
         """The same pair with the MS moved by (dx, dy) PAN pixels; both share their files."""
         other = copy.copy(self)

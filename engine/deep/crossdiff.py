@@ -249,7 +249,8 @@ def _orthogonal(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.orthogonal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def noise_objective(eps: Tensor, noise: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class CrossDiffScene:
         assert isinstance(model.network, CrossDiff)
         card = model.card
         self.model, self.pair, self.settings = model, pair, settings
-        self.network = model.network.to(memory_format=torch.channels_last)
+        self.network = model.network
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.field = NoiseField(settings.seed)
         roles = pair.sensor.roles
         self.groups = band_groups(pair.bands, card.bands, roles, card.roles)

@@ -147,11 +147,11 @@ def gaussian(image: Tensor) -> Tensor:
 def _blurred(image: Tensor, sigma: float) -> Tensor:
     """Valid part of the correlation with a Gaussian window."""
     axis = torch.arange(-HALF, HALF + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-axis.square() / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-    flat = image.flatten(0, 1)[:, None]
-    flat = F.conv2d(F.conv2d(flat, kernel[None, None, :, None]), kernel[None, None, None, :])
-    return flat[:, 0].unflatten(0, image.shape[:2])
+    line = torch.exp(-axis.square() / (2 * sigma**2))
+    line = line / line.sum()
+    bands = image.shape[1]
+    kernel = torch.outer(line, line).expand(bands, 1, -1, -1)
+    return F.conv2d(image, kernel, groups=bands)  # one pass: several times faster than two on CPU
 
 
 def local_correlation(hrms: Tensor, pan: Tensor, side: int = 9) -> Tensor:

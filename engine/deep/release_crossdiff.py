@@ -200,7 +200,7 @@ def _timesteps(head: Checkpoint, given: Sequence[int]) -> list[int]:
     if len(timesteps) != count:
         raise WhetstoneError(
             "TIMESTEPS",
-            f"'{head.path}' takes features at {count} timesteps; {len(given) or 'none'} are given.",
+            f"Timesteps whose features '{head.path}' takes: {count}; given: {len(given)}.",
             f"Give those of its training: --timesteps{' T' * count}",
         )
     return timesteps

@@ -93,7 +93,7 @@ def write(tmp_path, tensors):
 
 def refused(code, source, out):
     with pytest.raises(WhetstoneError) as caught:
-        import_checkpoint(source, out)
+        import_checkpoint([source], out)
     assert caught.value.code == code
     assert "\n" not in str(caught.value)
     assert not out.exists() and not out.with_suffix(".json").exists()
@@ -108,7 +108,7 @@ def test_the_stand_in_is_as_the_release_is(tensors):
 
 def test_an_imported_checkpoint_gives_the_numbers_of_the_spec(tensors, tmp_path, out):
     source = write(tmp_path, tensors)
-    card = import_checkpoint(source, out, "wv3")
+    card = import_checkpoint([source], out, "wv3")
     model = load_model(out)
     with torch.no_grad():
         result = model.network(*inputs(), torch.tensor([500.0]))
@@ -143,7 +143,7 @@ def parallel(tensors):
     ("wrap", "part"), [(nested, "model.state_dict"), (averaged, "ema"), (parallel, None)]
 )
 def test_weights_are_found_where_training_scripts_put_them(wrap, part, tensors, tmp_path, out):
-    card = import_checkpoint(write(tmp_path, wrap(tensors)), out)
+    card = import_checkpoint([write(tmp_path, wrap(tensors))], out)
     assert card.training.get("part") == part
     weight = load_model(out).network.head.conv2.weight
     assert torch.equal(weight, tensors["to_hrms.2.weight"])
@@ -152,7 +152,7 @@ def test_weights_are_found_where_training_scripts_put_them(wrap, part, tensors, 
 def test_safetensors_and_half_precision_are_read(tensors, tmp_path, out):
     source = tmp_path / "release.safetensors"
     save_file({k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}, source)
-    import_checkpoint(source, out)
+    import_checkpoint([source], out)
     weight = load_model(out).network.head.conv2.weight
     assert weight.dtype == torch.float32
     assert torch.equal(weight, tensors["to_hrms.2.weight"].half().float())
@@ -170,7 +170,7 @@ def test_our_own_layout_keeps_what_its_card_says(shared, tmp_path, out):
         residual_scale=4.0,
     )
     save_model(tmp_path / "mine.safetensors", network, card)
-    got = import_checkpoint(tmp_path / "mine.safetensors", out)
+    got = import_checkpoint([tmp_path / "mine.safetensors"], out)
     for key in ("parameters", "bands", "ratio", "phase", "normalisation", "limits"):
         assert getattr(got, key) == getattr(card, key)
     assert (got.name, got.residual_scale) == (out.stem, 4.0)
@@ -187,7 +187,7 @@ def test_our_own_layout_without_a_card_is_refused(tmp_path, out):
 @pytest.mark.parametrize(("ratio", "window", "phase"), [(2, 64, 1.0), (3, 60, 1.0), (4, 64, 2.0)])
 def test_windows_and_phase_follow_the_ratio(ratio, window, phase, tmp_path, out):
     tensors = released(SSDiff(4, ratio, share_resample=True), 4)
-    card = import_checkpoint(write(tmp_path, tensors), out)
+    card = import_checkpoint([write(tmp_path, tensors)], out)
     assert (card.ratio, card.window, card.phase) == (ratio, window, phase)
 
 
@@ -217,7 +217,7 @@ def test_the_first_tensor_that_does_not_fit_is_named(name, shape, words, tensors
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, out):
     resnet = {"conv1.weight": torch.zeros(64, 3, 7, 7), "layer1.0.bn1.bias": torch.zeros(64)}
     said = refused("MODEL_INVALID", write(tmp_path, resnet), out)
-    assert "no SSDiff checkpoint: the tensor conv1.weight is unknown, as are all 2." in said
+    assert "of SSDiff or CrossDiff: the tensor conv1.weight is unknown, as are all 2." in said
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 from whetstone.engine import (
+    AdaptJob,
     AssessJob,
     CheckJob,
     CompareJob,
@@ -30,6 +31,7 @@ FULL = (
     ),
     AssessJob(MS, PAN, MS, reference=MS, sensor="qb", protocol="toolbox", crop=21, html="r.html"),
     CompareJob(PAN, MS, ("gsa", "exp"), "out", reference=MS),
+    AdaptJob(PAN, MS, "m.safetensors", "scratch", "full", 2.5, 100, "qb", (0.0, 1.0, 2.0, 3.0), 3),
     CheckJob(PAN, MS, sensor="ge1"),
     DegradeJob(PAN, MS, "out", sensor="qb", protocol="toolbox"),
     DemoJob("out", 256, 2, 0.25, 11),
@@ -38,6 +40,7 @@ PLAIN = (
     FuseJob(PAN, PAN, "o.tif"),
     AssessJob(PAN, PAN, PAN),
     CompareJob(PAN, PAN, ("exp",), "out"),
+    AdaptJob(PAN, PAN, "m.safetensors"),
     CheckJob(PAN, PAN),
     DegradeJob(PAN, PAN, "out"),
     DemoJob("out"),

@@ -1,0 +1,109 @@
+"""Adapt a model to a scene: train CrossDiff on its own PAN and MS, and write the model."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from .deep import part
+from .errors import WhetstoneError
+from .jobs import OBJECTIVES, AdaptResult
+from .pair import open_pair
+from .registration import estimate_shift
+from .tiling import thread_count
+from .types import PartOfProgress
+
+if TYPE_CHECKING:
+    from .jobs import AdaptJob
+    from .pair import Pair
+    from .types import Progress
+
+MOST_BANDS, LEAST_RATIO = 16, 1.5
+
+
+def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
+    """Run an :class:`AdaptJob`; see there for what its fields mean.
+
+    When it is cancelled, the best model so far is kept if it is better than what needs no training.
+    """
+    started = time.monotonic()
+    _check(job)
+    threads = thread_count(job.threads)
+    fitting = part("fitting")
+    with open_pair(job.pan, job.ms, sensor=job.sensor) as opened:
+        _check_pair(opened)
+        pair = opened.within(opened.window_of(job.bounds))
+        pair.progress = progress
+        start = fitting.find_start(job, pair, progress)
+        shift = estimate_shift(pair, threads, PartOfProgress(progress, 0.0, 0.02))
+        notes = [*pair.notes, start.why, shift.describe(pair.ratio)]
+        if shift.known and max(abs(shift.dx), abs(shift.dy)) >= 0.5:
+            notes.append("It was trained with PAN on MS; fuse with --coregister, too.")
+        for note in notes:
+            progress.message(note)
+        outcome, card, held_out = fitting.fit(
+            job,
+            pair,
+            start,
+            shift if shift.known else None,
+            threads,
+            started + 60 * job.minutes,
+            progress,
+        )
+    progress.update(1.0, "done")
+    return AdaptResult(
+        out=os.path.abspath(job.out),
+        name=card.name,
+        start=start.model.name if start.model else None,
+        bands=card.bands,
+        ratio=card.ratio,
+        steps=outcome.steps,
+        ended=outcome.ended,
+        held_out=held_out,
+        scores=outcome.scores,
+        seconds=time.monotonic() - started,
+        notes=tuple(notes),
+    )
+
+
+def _check(job: AdaptJob) -> None:
+    if not job.out.endswith(".safetensors"):
+        raise WhetstoneError(
+            "OUT_FORMAT",
+            f"'{job.out}' is no name for a model.",
+            "It must end in .safetensors.",
+        )
+    folder = os.path.dirname(os.path.abspath(job.out))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise WhetstoneError(
+            "OUT_FOLDER", f"The folder '{folder}' is not there, or cannot be written to."
+        )
+    if job.objective not in OBJECTIVES:
+        raise WhetstoneError(
+            "OBJECTIVE",
+            f"There is no objective {job.objective!r}.",
+            f"Choose {' or '.join(OBJECTIVES)}.",
+        )
+    if not 0 < job.minutes <= 24 * 60:
+        raise WhetstoneError(
+            "TIME", f"{job.minutes:g} minutes are asked for; it can be up to {24 * 60}."
+        )
+    if job.steps < 0 or not 0 <= job.seed < 2**63:
+        raise WhetstoneError("USAGE", "Steps and seed must be 0 or more, the seed below 2^63.")
+
+
+def _check_pair(pair: Pair) -> None:
+    if pair.bands > MOST_BANDS:
+        raise WhetstoneError(
+            "BANDS",
+            f"The MS has {pair.bands} bands; a model is adapted to {MOST_BANDS} at most.",
+            "Choose some of them (--ms-bands).",
+        )
+    if pair.ratio < LEAST_RATIO:
+        raise WhetstoneError(
+            "RATIO",
+            f"The ratio is {pair.ratio:.2f}; below {LEAST_RATIO} nothing can be learnt at reduced "
+            "resolution.",
+            "Use a classical method.",
+        )

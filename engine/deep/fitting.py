@@ -1,0 +1,169 @@
+"""An adaptation job: which model it starts from, what its windows are, which card it gets."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from .. import __version__
+from ..errors import WhetstoneError
+from ..types import PartOfProgress
+from . import device as machine
+from .adaptation import Adaptation, Outcome
+from .chunks import full, read_chunks, reduced
+from .crossdiff import CrossDiff
+from .models import LocalModel, choose_model, find_model
+from .weights import Card, build_network, load_weights, save_model
+
+if TYPE_CHECKING:
+    from ..jobs import AdaptJob
+    from ..pair import Pair
+    from ..registration import Shift
+    from ..types import Progress
+
+SCRATCH = "scratch"
+
+
+class Start(NamedTuple):
+    """Where training starts; ``model`` is None for fresh weights."""
+
+    model: LocalModel | None
+    why: str
+
+
+def find_start(job: AdaptJob, pair: Pair, progress: Progress) -> Start:
+    """The model of the job, or the best that has the bands of the pair.
+
+    Raises:
+        WhetstoneError: ``MODEL_UNKNOWN``, ``MODEL_MISMATCH``.
+    """
+    if job.start == SCRATCH:
+        return Start(None, "From scratch, as asked for.")
+    if job.start is None:
+        try:
+            found, _ = choose_model("crossdiff", pair.bands, pair.ratio, pair.sensor.key)
+        except WhetstoneError:
+            found = None
+        if found is None or found.card.bands != pair.bands:
+            return Start(
+                None,
+                f"From scratch: no CrossDiff model here has {pair.bands} bands and this ratio.",
+            )
+        return Start(found, f"From the model {found.name}.")
+    found = find_model(job.start, progress)
+    card = found.card
+    if card.architecture != "crossdiff" or card.bands != pair.bands:
+        raise WhetstoneError(
+            "MODEL_MISMATCH",
+            f"{found.name} is a {card.architecture} model of {card.bands} bands; to adapt to this "
+            f"image, it must be a CrossDiff model of {pair.bands}.",
+            f"Name another one, or start with --from {SCRATCH}.",
+        )
+    return Start(found, f"From the model {found.name}.")
+
+
+def fit(
+    job: AdaptJob,
+    pair: Pair,
+    start: Start,
+    shift: Shift | None,
+    threads: int,
+    deadline: float,
+    progress: Progress,
+) -> tuple[Outcome, Card, float]:
+    """Train and write the model; the outcome, the card, and the percentage that was held out.
+
+    ``deadline`` is in the time of ``time.monotonic``.
+    """
+    device = machine.pick_device(job.device)
+    machine.prepare(device, threads)
+    card = _card(job, pair, start)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        network = build_network(card)
+    assert isinstance(network, CrossDiff)
+    if start.model is not None:
+        load_weights(start.model.path, start.model.card, network)
+    try:
+        reading = PartOfProgress(progress, 0.02, 0.05)
+        small = read_chunks(*reduced(pair, shift), hold_out=True, progress=reading)
+        large = read_chunks(*full(pair, shift), hold_out=False, progress=reading)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise WhetstoneError(
+                "TIME",
+                f"The {job.minutes:g} minutes were over before training began.",
+                "Give it more (--minutes).",
+            )
+        adaptation = Adaptation(
+            network.to(device),
+            small,
+            large,
+            pair,
+            objective=job.objective,
+            normalisation=card.normalisation,
+            seed=job.seed,
+            seconds=left,
+            steps=job.steps,
+            progress=PartOfProgress(progress, 0.05, 1.0),
+        )
+        outcome = adaptation.run(from_scratch=start.model is None)
+    except (RuntimeError, MemoryError) as error:
+        if not machine.is_out_of_memory(error):
+            raise
+        raise machine.too_small(device, "The training") from None
+    training = {**card.training, "steps": outcome.steps, "ended": outcome.ended}
+    card = replace(card, window=small.patch, training=training, scores={"held out": outcome.scores})
+    return outcome, save_model(Path(job.out), network, card), small.held_out_percent
+
+
+def _card(job: AdaptJob, pair: Pair, start: Start) -> Card:
+    """The card of the model to come; what its inputs are like is that of the one it starts from."""
+    roles = pair.sensor.roles
+    facts: dict[str, Any] = {
+        "adapted_to": {
+            **{name: _names(source.paths) for name, source in (("pan", job.pan), ("ms", job.ms))},
+            "sensor": pair.sensor.key,
+            "pan_pixels": [pair.scene.width, pair.scene.height],
+        },
+        "objective": job.objective,
+        "minutes": job.minutes,
+        "seed": job.seed,
+        "whetstone": __version__,
+    }
+    licence = "that of the images it was adapted to"
+    common: dict[str, Any] = {
+        "name": Path(job.out).stem,
+        "ratio": pair.ratio,
+        "roles": roles if all(roles) else (),
+        "sensors": (pair.sensor.key,),
+    }
+    if start.model is None:
+        return Card(
+            architecture="crossdiff",
+            parameters={"bands": pair.bands, "centred": True},
+            bands=pair.bands,
+            normalisation={"kind": "standard"},
+            limits=(None, None),
+            training=facts,
+            licence=licence,
+            **common,
+        )
+    base = start.model.card
+    facts["from"] = {"name": base.name, "sha256": base.sha256, "training": base.training}
+    return replace(
+        base,
+        training=facts,
+        licence=f"{licence}; of the weights it started from: {base.licence or 'not stated'}",
+        sha256="",
+        **common,
+    )
+
+
+def _names(paths: tuple[str, ...]) -> str:
+    return ", ".join(os.path.basename(path) for path in paths)
