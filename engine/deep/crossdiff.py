@@ -85,21 +85,29 @@ class CrossDiff(nn.Module):
     ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         """Encoder features of ``p2m`` and of ``m2p``: per timestep a list of four levels."""
         pan, ms = self.signed(pan), self.signed(lms)
-        of_p2m, of_m2p = [], []
-        for number, t in enumerate(self.timesteps):
-            kept = self._kept[number]
-            noisy_ms, noisy_pan = sqrt(kept) * ms, sqrt(kept) * pan
+        noisy_pan, noisy_ms = [], []
+        for number, kept in enumerate(self._kept):
+            noisy_pan.append(sqrt(kept) * pan)
+            noisy_ms.append(sqrt(kept) * ms)
             if noise is not None:
-                noisy_ms = noisy_ms + sqrt(1 - kept) * noise[number][:, : self.bands]
-                noisy_pan = noisy_pan + sqrt(1 - kept) * noise[number][:, self.bands :]
-            timesteps = torch.full((1,), float(t), device=pan.device)
-            of_p2m.append(self.p2m.encode(noisy_ms, timesteps, pan))
-            of_m2p.append(self.m2p.encode(noisy_pan, timesteps, ms))
-        return of_p2m, of_m2p
+                noisy_pan[-1] = noisy_pan[-1] + sqrt(1 - kept) * noise[number][:, self.bands :]
+                noisy_ms[-1] = noisy_ms[-1] + sqrt(1 - kept) * noise[number][:, : self.bands]
+        # all timesteps go through the encoders as one batch, one after the other
+        count = len(self.timesteps)
+        t = torch.tensor(self.timesteps, device=pan.device, dtype=torch.float32)
+        t = t.repeat_interleave(len(pan))
+        of_p2m = self.p2m.encode(torch.cat(noisy_ms), t, torch.cat([pan] * count))
+        of_m2p = self.m2p.encode(torch.cat(noisy_pan), t, torch.cat([ms] * count))
+        return _by_timestep(of_p2m, count), _by_timestep(of_m2p, count)
 
     def signed(self, image: Tensor) -> Tensor:
         """An image as the U-Nets see it."""
         return image if self.centred else 2 * image - 1
+
+
+def _by_timestep(levels: list[Tensor], count: int) -> list[list[Tensor]]:
+    """Levels of a batch of all timesteps as lists over timesteps of lists over levels."""
+    return [list(parts) for parts in zip(*(level.chunk(count) for level in levels))]
 
 
 class UNet(nn.Module):

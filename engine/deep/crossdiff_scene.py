@@ -72,6 +72,11 @@ class CrossDiffScene:
         #: All that is computed: the raster, extended to what the network's grids need.
         self.frame = Window(0, 0, _whole(info.width), _whole(info.height))
         self._core = CORE
+        encoders = (self.network.p2m.down, self.network.m2p.down)
+        #: The layers that are frozen; decoders are never run.
+        self._layers = [
+            layer for part in (*encoders, self.network.head) for layer in statistics(part)
+        ]
         self._frozen: list[list[Moments | None]] = []
 
     def describe(self) -> str:
@@ -115,12 +120,11 @@ class CrossDiffScene:
 
     def _learn(self, group: list[int], seen: list[tuple[_Part, Array]], progress: Progress) -> None:
         """Freeze the statistics of one group of bands."""
-        layers = statistics(self.network)
         passes = 0
 
         def windows() -> Iterator[tuple[Tensor, Callable[[], object]]]:
             nonlocal passes
-            progress.update(passes / len(layers), "learning the scene")
+            progress.update(min(passes / len(self._layers), 1.0), "learning the scene")
             passes += 1
             for part, weights in seen:
                 if progress.cancelled():
@@ -131,7 +135,7 @@ class CrossDiffScene:
                 )
 
         learn(self.network, windows)
-        self._frozen.append([layer.frozen for layer in layers])
+        self._frozen.append([layer.frozen for layer in self._layers])
 
     def _look(
         self, windows: list[Window], scale: Scale, progress: Progress
@@ -240,9 +244,8 @@ class CrossDiffScene:
         """One sample of a part, (B, h, w) normalised: the mean over the groups of its bands."""
         total = np.zeros(part.lms.shape, np.float32)
         shares = np.bincount(np.concatenate(self.groups), minlength=len(total))
-        layers = statistics(self.network)
         for group, frozen in zip(self.groups, self._frozen):
-            for layer, moments in zip(layers, frozen):
+            for layer, moments in zip(self._layers, frozen):
                 layer.frozen = moments
             image = self._network(part, group, draw).cpu().numpy()[0]
             for slot, band in enumerate(group):

@@ -108,8 +108,9 @@ def learn(
 
     Args:
         network: With :class:`Statistic` layers.
-        windows: Makes (weights, run) of every sample window, anew for each layer: weights [B,1,H,W]
-            of its pixels (0 for those that do not count), and a function that runs the network.
+        windows: Makes (weights, run) of every sample window, anew for each layer: weights [1,1,H,W]
+            of its pixels (0 for those that do not count), and a function that runs the network on
+            it. Samples of a batch, such as the window at several timesteps, are kept apart.
     """
     layers = statistics(network)
     for layer in layers:
@@ -142,7 +143,9 @@ class _Recorder:
         self.weights = torch.empty(0)
         self._layer: Statistic | None = None
         self._like = torch.empty(0)
-        self._sums = torch.zeros(3, 1, dtype=torch.float64)  # of weights, values and their squares
+        self._sums = torch.zeros(
+            3, 1, 1, dtype=torch.float64
+        )  # of weights, values and their squares
 
     def add(self, layer: Statistic, x: Tensor) -> None:
         """Add a window and stop the pass.
@@ -155,9 +158,9 @@ class _Recorder:
         weights = F.avg_pool2d(self.weights.to(x), self.weights.shape[-1] // x.shape[-1])
         total = weights.sum()
         if total > 0:
-            centre = (x * weights).sum((0, 2, 3)) / total
-            x = x - centre[:, None, None]
-            first, second = ((v * weights).sum((0, 2, 3)) / total for v in (x, x.square()))
+            centre = (x * weights).sum((2, 3)) / total
+            x = x - centre[:, :, None, None]
+            first, second = ((v * weights).sum((2, 3)) / total for v in (x, x.square()))
             n, c, first, second = (v.cpu().double() for v in (total, centre, first, second))
             second = second + 2 * c * first + c.square()
             self._sums = self._sums + n * torch.stack([torch.ones_like(c), c + first, second])
@@ -171,4 +174,4 @@ class _Recorder:
         mean = first / total
         found = (mean, second / total - mean.square())
         dtype, device = self._like.dtype, self._like.device
-        self._layer.frozen = Moments(*(v[None].to(dtype).to(device) for v in found))
+        self._layer.frozen = Moments(*(v.to(dtype).to(device) for v in found))

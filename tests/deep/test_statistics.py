@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from plain_crossdiff import images, normal
+from plain_crossdiff import filled, images, normal
 from torch import nn
 from torch.nn import functional as F
 from whetstone.engine.deep.crossdiff import REACH, CrossDiff
@@ -80,8 +80,8 @@ def test_channel_mean():
     layer = ChannelMean()
     torch.testing.assert_close(layer(x), x.mean((2, 3)), atol=1e-6, rtol=0)
     assert layer(x.bfloat16()).dtype == torch.float32
-    learn(layer, once(torch.ones(2, 1, 6, 4), lambda: layer(x)))
-    torch.testing.assert_close(layer(7 * x), x.mean((0, 2, 3))[None], atol=1e-6, rtol=0)
+    learn(layer, once(torch.ones(1, 1, 6, 4), lambda: layer(x)))
+    torch.testing.assert_close(layer(7 * x), x.mean((2, 3)), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +260,15 @@ def test_pixels_that_do_not_count_change_nothing():
         )
 
 
+def test_on_a_coarser_grid_pixels_count_by_the_share_that_counts():
+    layer, x = ChannelMean(), normal(1, 3, 4, 6)
+    weights = (normal(1, 1, 8, 12, seed=3) > 0).float()
+    learn(layer, once(weights, lambda: layer(x)))
+    share = weights.reshape(4, 2, 6, 2).mean((1, 3))
+    want = (x * share).sum((2, 3)) / share.sum()
+    torch.testing.assert_close(layer.frozen.mean, want, atol=1e-6, rtol=0)
+
+
 def test_windows_without_any_pixel_that_counts_change_nothing():
     network, image = drawn(Pixels), normal(1, 2, 8, 8)
     learn(network, once(torch.ones(1, 1, 8, 8), lambda: network(image)))
@@ -351,3 +360,11 @@ def test_frozen_statistics_are_no_part_of_the_weights():
     names = list(network.state_dict())
     learn(network, once(torch.ones(1, 1, 8, 8), lambda: network(image)))
     assert list(network.state_dict()) == names
+
+
+def test_several_timesteps_are_learnt_each():
+    network = filled(3, timesteps=(50, 300)).float()
+    pan, lms = normal(1, 1, 48, 64), normal(1, 3, 48, 64)
+    want = network(pan, lms)
+    learn(network, once(torch.ones(1, 1, 48, 64), lambda: network(pan, lms)))
+    torch.testing.assert_close(network(pan, lms), want, atol=1e-5, rtol=1e-5)
