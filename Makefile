@@ -19,8 +19,9 @@ test: setup     ## run every test
 lint: setup     ## style, types, oldest Python, Qt 6
 	@$(ENGINE) tools/lint.py
 
-bench: setup    ## speed and memory: against gdal_pansharpen.py, and of SSDiff against its plain form
-	@$(ENGINE) tools/bench.py; first=$$?; $(ENGINE) tools/bench_deep.py && exit $$first
+bench: setup    ## speed and memory: against gdal_pansharpen.py, and of the deep models against plain forms
+	@missed=0; for each in bench bench_deep bench_crossdiff; do \
+	    $(ENGINE) tools/$$each.py || missed=1; done; exit $$missed
 
 package: setup  ## build and check the plugin zip in dist/
 	@$(ENGINE) tools/package.py

@@ -6,19 +6,14 @@ the published code; it lies in tests/deep/plain.py. Every measurement runs in a 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench_tools import apart, cores, draw_pair, main, matrix_rate, median_time, peak_mb
+
 BANDS, SIDE, RATIO = 8, 64, 4
 #: Windows of the published tiling of a 256 x 256 image: stride 16 (spec §6.3).
 PUBLISHED_WINDOWS = 222
@@ -32,22 +27,6 @@ LIMITS = {
 }
 
 
-def median_time(work: Callable[[], Any], turns: int) -> float:
-    """Median seconds of some runs, after one that does not count."""
-    work()
-    seconds = []
-    for _ in range(turns):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
-def peak_mb() -> float:
-    """Peak memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 # -- what runs in a process of its own ------------------------------------------------------------
 
 
@@ -57,7 +36,7 @@ def forward(form: str, turns: int) -> dict[str, float]:
     from plain import filled, inputs, plain_form
     from whetstone.engine.deep.device import prepare
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(cores())
     network, batch, t = filled(BANDS), inputs(BANDS, SIDE), torch.tensor([500.0])
     small = inputs(BANDS, 8)
     with torch.inference_mode():
@@ -79,7 +58,7 @@ def fusion(pan: str, ms: str, model: str, steps: int, bare: bool, device: str) -
     from whetstone.engine.deep import load_model
     from whetstone.engine.deep.device import pick_device, prepare, windows_at_once
 
-    place, threads = pick_device(device), len(os.sched_getaffinity(0))
+    place, threads = pick_device(device), cores()
     with tempfile.TemporaryDirectory() as scratch:
         out = str(Path(scratch) / "fused.tif")
         job = FuseJob(
@@ -123,30 +102,12 @@ def fusion(pan: str, ms: str, model: str, steps: int, bare: bool, device: str) -
 TASKS = {"forward": forward, "fusion": fusion}
 
 
-def apart(task: str, *arguments: Any) -> dict[str, float]:
-    """Run a task in a new process."""
-    paths = os.pathsep.join([str(ROOT / "tests" / "deep"), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, __file__, "--task", json.dumps([task, *arguments])],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 # -- the report -----------------------------------------------------------------------------------
 
 
-def make_inputs(folder: Path) -> tuple[str, Callable[[int, int], tuple[str, str]]]:
-    """A model with random weights, and a function that draws pairs of (width, height) pixels."""
-    import numpy as np
-    import rasterio
+def make_model(folder: Path) -> str:
+    """A model with random weights."""
     import torch
-    from rasterio.transform import from_origin
     from whetstone.engine.deep.ssdiff import SSDiff
     from whetstone.engine.deep.weights import Card, save_model
 
@@ -154,35 +115,12 @@ def make_inputs(folder: Path) -> tuple[str, Callable[[int, int], tuple[str, str]
     parameters = {"bands": BANDS, "ratio": RATIO}
     card = Card("bench", "ssdiff", parameters, BANDS, RATIO)
     save_model(folder / "bench.safetensors", SSDiff(**parameters), card)
-
-    def pair(width: int, height: int) -> tuple[str, str]:
-        rng = np.random.default_rng(1)
-        names = []
-        for name, count, ratio in (("pan", 1, 1), ("ms", BANDS, RATIO)):
-            path = folder / f"{name}_{width}_{height}.tif"
-            profile = {
-                "driver": "GTiff",
-                "width": width // ratio,
-                "height": height // ratio,
-                "count": count,
-                "dtype": "uint16",
-                "crs": "EPSG:32633",
-                "transform": from_origin(500000, 5000000, 0.5 * ratio, 0.5 * ratio),
-                "tiled": True,
-            }
-            with rasterio.open(path, "w", **profile) as file:
-                for band in range(1, count + 1):
-                    values = rng.integers(100, 1500, (height // ratio, width // ratio))
-                    file.write(values.astype(np.uint16), band)
-            names.append(str(path))
-        return names[0], names[1]
-
-    return str(folder / "bench.safetensors"), pair
+    return str(folder / "bench.safetensors")
 
 
 def on_cpu(folder: Path, turns: int) -> dict[str, float]:
     """The ratios that have limits."""
-    model, pair = make_inputs(folder)
+    model, pair = make_model(folder), partial(draw_pair, folder, bands=BANDS, ratio=RATIO)
     fast, slow = apart("forward", "engine", turns), apart("forward", "plain", turns)
     small = apart("fusion", *pair(256, 256), model, 10, False, "cpu")
     whole = apart("fusion", *pair(496, 496), model, 4, True, "cpu")
@@ -209,14 +147,8 @@ def on_gpu(folder: Path) -> None:
     """Seconds per image and megapixel, memory, and the share of the matrix rate that is reached."""
     import torch
 
-    model, pair = make_inputs(folder)
-    a = torch.rand(8192, 8192, device="cuda", dtype=torch.bfloat16)
-
-    def multiply() -> None:
-        a @ a
-        torch.cuda.synchronize()
-
-    rate = 2 * 8192**3 / median_time(multiply, 9)
+    model, pair = make_model(folder), partial(draw_pair, folder, bands=BANDS, ratio=RATIO)
+    rate = matrix_rate()
     print(f"{torch.cuda.get_device_name()}: bf16 matrix rate {rate / 1e12:.0f} TFLOP/s")
     print(f"{'steps':>5} {'256 x 256':>10} {'per MP':>8} {'memory':>9} {'of the matrix rate':>19}")
     for steps in (1, 4, 10):
@@ -230,29 +162,5 @@ def on_gpu(folder: Path) -> None:
         )
 
 
-def main() -> int:
-    """Measure, print, and fail when a limit is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--task", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.task:
-        name, *arguments = json.loads(args.task)
-        print(json.dumps(TASKS[name](*arguments)))
-        return 0
-    import torch
-
-    missed = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, value in on_cpu(Path(scratch), args.turns).items():
-            sign, limit = LIMITS[name]
-            good = value >= limit if sign == ">=" else value <= limit
-            print(f"{'ok    ' if good else 'MISSED'} {value:8.2f} ({sign} {limit:g})  {name}")
-            missed += not good
-        if torch.cuda.is_available():
-            on_gpu(Path(scratch))
-    return 1 if missed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, TASKS, LIMITS, on_cpu, on_gpu, turns=15))

@@ -13,6 +13,7 @@ import sys
 from dataclasses import replace
 
 import torch
+from config import SSDiffConfig
 from patches import Draw
 from runs import SAME_MODEL, Run, parser, quiet
 from torch import Tensor
@@ -29,7 +30,7 @@ def main() -> None:
         "--from", dest="teacher", metavar="MODEL", required=True, help="the teacher"
     )
     args = arguments.parse_args()
-    run = Run(args)
+    run = Run(args, SSDiffConfig)
     teacher = run.start_from(args.teacher, SAME_MODEL, role="teacher")
     if teacher.card.start != "noise":
         raise WhetstoneError("MODEL_MISMATCH", f"{args.teacher} is a one-step student itself.")
@@ -44,12 +45,12 @@ def main() -> None:
         last = torch.full((len(x_t),), len(run.alpha_bar) - 1, device=run.device)
         residual = network(batch.pan, batch.lms, batch.ms, x_t, last)
         loss = objective(residual, taught)
-        loss = loss + config.truth_weight * objective(residual, batch.gt - batch.lms)
+        loss = loss + config.truth_weight * objective(residual, batch.truth - batch.lms)
         run.update(loss, optimizer)
     run.close()
 
 
-def posterior_mean(run: Run, teacher: Model, batch: Draw) -> Tensor:
+def posterior_mean(run: Run[SSDiffConfig], teacher: Model, batch: Draw) -> Tensor:
     """The teacher's image, the mean over several noises."""
     inputs = Batch(batch.pan, batch.lms, batch.ms)
     precision = "fp32" if run.config.precision == "no" else run.config.precision

@@ -182,7 +182,7 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="correct the shift of each pair; where there is a truth, by moving the PAN",
     )
-    add("--steps", type=int, nargs="+", default=[], metavar="N", help="default: the model's own")
+    add("--steps", type=int, nargs="+", default=[], metavar="N", help="of SSDiff; default: its own")
     add("--device", default="auto", help="auto, cpu, cuda[:N] or mps")
     add("--markdown", type=Path, metavar="FILE", help="for the tables (default: print them)")
     add("--json", type=Path, metavar="FILE", help="for every figure of every scene")
@@ -229,10 +229,12 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
             "architecture": card.architecture,
             "bands": card.bands,
             "ratio": card.ratio,
-            "steps": args.steps or [card.steps],
             "sha256": card.sha256,
         }
-        for steps in args.steps or [0]:
+        several = args.steps if card.architecture == "ssdiff" else []  # CrossDiff takes one pass
+        if card.architecture == "ssdiff":
+            models[name]["steps"] = several or [card.steps]
+        for steps in several or [0]:
             label = f"{name} @{steps}" if steps else name
             field.append(Entrant(label, card.architecture, wanted, steps))
     if not field:
@@ -369,9 +371,10 @@ def document(
     if models:
         text += ["", "Models:", ""]
     for name, m in models.items():
+        steps = f"steps: {', '.join(map(str, m['steps']))}; " if "steps" in m else ""
         text.append(
             f"- {name}: {m['architecture']}, {m['bands']} bands, ratio {m['ratio']}; "
-            f"steps: {', '.join(map(str, m['steps']))}; SHA-256 {m['sha256'][:12]}"
+            f"{steps}SHA-256 {m['sha256'][:12]}"
         )
     for table in result:
         count = f"{table.scenes} scene{'s' if table.scenes > 1 else ''}"

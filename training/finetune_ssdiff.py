@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 
 import torch
+from config import SSDiffConfig
 from runs import SAME_MODEL, Run, parser, quiet
 from whetstone.engine.deep.schedule import add_noise
 from whetstone.engine.deep.ssdiff import SSDiff, objective
@@ -29,7 +30,7 @@ def main() -> None:
     args = arguments.parse_args()
     if not (args.start or args.resume):
         raise WhetstoneError("CALL", "Nothing to fine-tune.", "Name a model with --from.")
-    run = Run(args, freezes=True)
+    run = Run(args, SSDiffConfig, freezes=True)
     if args.start:
         run.start_from(args.start, SAME_MODEL)
     config = run.config
@@ -46,7 +47,7 @@ def main() -> None:
         branch = list(STEMS)[run.step // config.period % 2]
         run.ema.moving = train_only(run.network, branch)
         batch = run.draw()
-        truth = batch.gt - batch.lms
+        truth = batch.truth - batch.lms
         timesteps = run.timesteps()
         x_t = add_noise(config.residual_scale * truth, run.noise(truth), timesteps, run.alpha_bar)
         residual = network(batch.pan, batch.lms, batch.ms, x_t, timesteps)

@@ -1,14 +1,16 @@
 """Patches in memory: what prepare_patches.py wrote, or PanCollection HDF5, drawn at random.
 
 A file holds scenes; a scene holds n chips of PAN and truth [n,.,H,W], LMS of the same size and MS
-[n,C,H/r,W/r], in digital numbers. Patches are cut from the chips at any multiple of the ratio.
+[n,C,H/r,W/r], in digital numbers. At full resolution there is no truth. Patches are cut from the
+chips at any multiple of the ratio.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import lcm
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Sequence
 
 import h5py
 import numpy as np
@@ -16,53 +18,101 @@ import torch
 from torch import Tensor
 from whetstone.engine.deep.inputs import Scale, scale_of
 from whetstone.engine.errors import WhetstoneError
+from whetstone.engine.sensors import SENSORS
+from whetstone.engine.tiling import spread
 
 if TYPE_CHECKING:
     from config import Config
 
+#: The images of a scene; the last is the truth, which a scene may lack.
 KEYS = ("pan", "lms", "ms", "gt")
+#: Which scenes a source of patches has, and in words what the others have not.
+SOURCES: dict[str, tuple[Callable[[Chips], bool], str]] = {
+    "reduced": (lambda scene: scene.gt is not None, "has a truth"),
+    "full": (lambda scene: scene.gt is None, "is at full resolution, without a truth"),
+    "all": (lambda scene: True, ""),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Chips:
     """One scene, normalised: float32 tensors, ``scale`` brings them back to digital numbers.
 
-    ``phase`` is where MS pixel 0 lies on the PAN grid of a chip, in PAN pixels.
+    ``phase`` is where MS pixel 0 lies on the PAN grid of a chip, in PAN pixels; ``gt`` is None at
+    full resolution; ``roles`` are empty where nobody named the bands.
     """
 
     name: str
     sensor: str
+    roles: tuple[str, ...]
     ratio: int
     phase: float
     pan: Tensor
     lms: Tensor
     ms: Tensor
-    gt: Tensor
+    gt: Tensor | None
     scale: Scale
 
     @property
     def bands(self) -> int:
         """MS bands of the scene."""
-        return self.gt.shape[1]
+        return self.lms.shape[1]
 
     @property
     def side(self) -> int:
         """The shorter side of its chips, in PAN pixels."""
         return min(self.pan.shape[-2:])
 
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """MTF of the bands at the MS Nyquist frequency; () where the sensor is not known."""
+        sensor = SENSORS.get(self.sensor)
+        if sensor is None:
+            return ()
+        known = {band.role: band.gain for band in sensor.bands}
+        typical = sum(known.values()) / len(known)
+        return tuple(known.get(role, typical) for role in self.roles or sensor.order(self.bands))
+
     def to(self, device: torch.device) -> Chips:
         """The scene on a device."""
-        moved = {key: getattr(self, key).to(device) for key in KEYS}
+        images = {key: getattr(self, key) for key in KEYS}
+        moved = {key: x.to(device) for key, x in images.items() if x is not None}
         return replace(self, **moved)
 
 
 class Draw(NamedTuple):
-    """A batch of patches [B,.,P,P], ms [B,C,P/r,P/r]."""
+    """A batch of patches [B,.,P,P], ms [B,C,P/r,P/r], and where each of them is from.
+
+    ``gt`` is None unless all have a truth; ``bands`` [B,C] and ``turns`` [B] as in :func:`cut`.
+    """
 
     pan: Tensor
     lms: Tensor
     ms: Tensor
-    gt: Tensor
+    gt: Tensor | None
+    scenes: tuple[Chips, ...]
+    bands: np.ndarray
+    turns: np.ndarray
+
+    @property
+    def truth(self) -> Tensor:
+        """The truth, of patches that are known to have one."""
+        assert self.gt is not None
+        return self.gt
+
+
+def joined(parts: Sequence[Draw]) -> Draw:
+    """Batches, one after the other."""
+    truths = [part.gt for part in parts if part.gt is not None]
+    return Draw(
+        pan=torch.cat([part.pan for part in parts]),
+        lms=torch.cat([part.lms for part in parts]),
+        ms=torch.cat([part.ms for part in parts]),
+        gt=torch.cat(truths) if len(truths) == len(parts) else None,
+        scenes=tuple(scene for part in parts for scene in part.scenes),
+        bands=np.concatenate([part.bands for part in parts]),
+        turns=np.concatenate([part.turns for part in parts]),
+    )
 
 
 def load(
@@ -71,13 +121,13 @@ def load(
     """The scenes to train on and those to validate on, normalised.
 
     Without a file for validation, the one for training holds both splits. PanCollection files
-    (datasets gt, ms, lms, pan at the root) hold one.
+    (datasets ms, lms, pan and perhaps gt at the root) hold one.
     """
     both = []
     for path, split in ((train, "train"), (val or train, "val")):
         try:
             with h5py.File(path) as file:
-                if "gt" not in file:
+                if "pan" not in file:
                     groups = file.get(split, {}).items()
                     both.append([_chips(name, group, normalisation) for name, group in groups])
                 elif split == "val" and val is None:
@@ -100,33 +150,46 @@ def load(
 
 
 def _chips(name: str, group: h5py.Group, normalisation: dict[str, Any]) -> Chips:
-    missing = [key for key in KEYS if key not in group]
+    missing = [key for key in KEYS[:-1] if key not in group]
     if missing:
         raise WhetstoneError("PATCHES", f"The scene {name} lacks {', '.join(missing)}.")
-    arrays = {key: np.asarray(group[key], np.float32) for key in KEYS}
+    arrays = {key: np.asarray(group[key], np.float32) for key in KEYS if key in group}
     bands_first = arrays["ms"].swapaxes(0, 1)
     scale = scale_of(normalisation, arrays["pan"], bands_first.reshape(len(bands_first), -1))
     for key, values in arrays.items():
         arrays[key] = scale.of_pan(values) if key == "pan" else scale.of_image(values)
     ratio = arrays["pan"].shape[-1] // arrays["ms"].shape[-1]
+    images = {key: torch.from_numpy(values) for key, values in arrays.items()}
     return Chips(
         name=name,
         sensor=str(group.attrs.get("sensor", "")),
+        roles=tuple(str(group.attrs["roles"]).split(",")) if "roles" in group.attrs else (),
         ratio=ratio,
         phase=float(group.attrs.get("phase", ratio // 2)),  # PanCollection keeps pixel 2 of 4
+        pan=images["pan"],
+        lms=images["lms"],
+        ms=images["ms"],
+        gt=images.get("gt"),
         scale=scale,
-        **{key: torch.from_numpy(values) for key, values in arrays.items()},
     )
 
 
-def large_enough(scenes: list[Chips], side: int) -> list[Chips]:
-    """The scenes whose chips hold a patch of ``side`` pixels; refused when none does."""
-    large = [scene for scene in scenes if scene.side >= side]
-    if scenes and not large:
+def suited(scenes: list[Chips], source: str, side: int) -> list[Chips]:
+    """The scenes of a source whose chips hold a patch of ``side`` pixels; refused without any."""
+    belongs, what = SOURCES[source]
+    members = [scene for scene in scenes if belongs(scene)]
+    if not members:
+        raise WhetstoneError(
+            "PATCHES",
+            f"None of the scenes ({', '.join(scene.name for scene in scenes)}) {what}.",
+            "prepare_patches.py writes scenes with a truth, and without one with --full or --both.",
+        )
+    large = [scene for scene in members if scene.side >= side]
+    if not large:
         raise WhetstoneError(
             "PATCHES",
             f"Patches of {side} pixels are asked for, the largest chips have "
-            f"{max(scene.side for scene in scenes)}.",
+            f"{max(scene.side for scene in members)}.",
         )
     return large
 
@@ -159,8 +222,7 @@ class Patches:
         """``count`` patches, a function of the generator's state alone; scene by scene."""
         which = rng.choice(len(self.scenes), size=count, p=self._odds)
         numbers, counts = np.unique(which, return_counts=True)
-        parts = [self._of(self.scenes[i], n, rng) for i, n in zip(numbers, counts)]
-        return Draw(*(torch.cat(same) for same in zip(*parts)))
+        return joined([self._of(self.scenes[i], n, rng) for i, n in zip(numbers, counts)])
 
     def _of(self, scene: Chips, count: int, rng: np.random.Generator) -> Draw:
         config, r = self.config, scene.ratio
@@ -187,8 +249,8 @@ def cut(scene: Chips, side: int, places: np.ndarray, bands: np.ndarray, turns: n
     chip, row, col = torch.from_numpy(places).to(device).T[:, :, None, None]
     channel, turn = (torch.from_numpy(x).to(device) for x in (bands, turns))
     swap, flip_rows, flip_cols = ((turn[:, None, None] >> bit & 1).bool() for bit in range(3))
-    out = []
-    for key in KEYS:
+
+    def patches(key: str) -> Tensor:
         step = scene.ratio if key == "ms" else 1
         size = side // step
         down, across = torch.arange(size, device=device)[:, None], torch.arange(size, device=device)
@@ -196,16 +258,48 @@ def cut(scene: Chips, side: int, places: np.ndarray, bands: np.ndarray, turns: n
         i, j = torch.where(flip_rows, size - 1 - i, i), torch.where(flip_cols, size - 1 - j, j)
         rows, cols = (row // step + i)[:, None], (col // step + j)[:, None]
         channels = torch.zeros_like(channel[:, :1]) if key == "pan" else channel
-        out.append(getattr(scene, key)[chip[:, None], channels[:, :, None, None], rows, cols])
-    return Draw(*out)
+        image: Tensor = getattr(scene, key)
+        return image[chip[:, None], channels[:, :, None, None], rows, cols]
+
+    gt = None if scene.gt is None else patches("gt")
+    images = (patches("pan"), patches("lms"), patches("ms"), gt)
+    return Draw(*images, (scene,) * len(places), bands, turns)
 
 
-def windows(scene: Chips, side: int, bands: int, batch: int) -> Iterator[Draw]:
-    """All whole, non-overlapping patches of a scene in its first ``bands`` bands, in batches."""
+def turned(image: Tensor, turn: int) -> Tensor:
+    """A whole image (..., H, W), turned like the patches of :func:`cut`."""
+    image = image.flip([axis - 3 for axis in (1, 2) if turn >> axis & 1])
+    return image.mT if turn & 1 else image
+
+
+def windows(scene: Chips, side: int, bands: int, batch: int, most: int = 0) -> Iterator[Draw]:
+    """Whole, non-overlapping patches of a scene in its first ``bands`` bands, in batches.
+
+    All of them, or ``most`` that are evenly spread.
+    """
     n, _, height, width = scene.pan.shape
     starts = (np.arange(0, length - side + 1, side) for length in (height, width))
     places = np.stack(np.meshgrid(np.arange(n), *starts, indexing="ij"), -1).reshape(-1, 3)
+    places = np.array(spread(list(places), most or len(places)))
     for first in range(0, len(places), batch):
         part = places[first : first + batch]
         first_bands = np.tile(np.arange(bands), (len(part), 1))
         yield cut(scene, side, part, first_bands, np.zeros(len(part), np.int64))
+
+
+def whole_chips(scene: Chips, stride: int, bands: int) -> Iterator[Draw]:
+    """The chips of a scene one by one, as large as multiples of ``stride`` and the ratio allow."""
+    step = lcm(stride, scene.ratio)
+    height, width = (n - n % step for n in scene.pan.shape[-2:])
+    r = scene.ratio
+    for k in range(len(scene.pan)):
+        chip = slice(k, k + 1)
+        yield Draw(
+            scene.pan[chip, :, :height, :width],
+            scene.lms[chip, :bands, :height, :width],
+            scene.ms[chip, :bands, : height // r, : width // r],
+            None if scene.gt is None else scene.gt[chip, :bands, :height, :width],
+            (scene,),
+            np.arange(bands)[None],
+            np.zeros(1, np.int64),
+        )

@@ -4,9 +4,11 @@
 
 A folder holds <scene>_pan.tif, <scene>_ms.tif and, where the pair is at reduced resolution
 already, <scene>_gt.tif. Pairs without a truth are degraded by their ratio with the filters of
-their sensor, and their MS becomes the truth. Scenes are told apart by the folder they lie in, so
-no scene is in both splits. A path may also name one <scene>_pan.tif, or an .npz of chips with
-arrays pan [n,H,W], ms [n,C,h,w] and gt [n,C,H,W]. PanCollection HDF5 files need no preparation.
+their sensor, and their MS becomes the truth. With --full the pairs are written as they are and
+without a truth, for what learns without one; with --both, so and reduced. Scenes are told apart by
+the folder they lie in, so no scene is in both splits. A path may also name one <scene>_pan.tif, or
+an .npz of chips with arrays pan [n,H,W], ms [n,C,h,w] and gt [n,C,H,W]. PanCollection HDF5 files
+need no preparation.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import fnmatch
 import os
 import sys
 import tempfile
+from contextlib import ExitStack
 from math import lcm
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +26,9 @@ from zipfile import BadZipFile
 
 import h5py
 import numpy as np
-from config import quiet
+import torch
+from command import quiet
+from torch.nn import functional as F
 from tqdm import tqdm
 from whetstone.engine import DegradeJob, Progress, RasterSource, WhetstoneError, run
 from whetstone.engine.deep.inputs import Grid, lms_and_ms, read_inputs
@@ -39,6 +44,8 @@ from whetstone.engine.types import Window
 PHASES = {2: 0.5, 3: 1.0, 4: 1.5}
 #: Side of the chips without missing pixels that scenes with some are cut into.
 CHIP = 96
+#: What a scene without truth is called beside, or in place of, its reduced form.
+FULL = "-full"
 
 
 class LeftOut(Exception):
@@ -62,6 +69,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="such as WV2_*")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5")
     parser.add_argument("--ratio", type=int, default=4, choices=sorted(PHASES))
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--full", action="store_true", help="pairs as they are, without a truth")
+    kinds.add_argument(
+        "--both", action="store_true", help="reduced with their truth, and as --full"
+    )
+    parser.add_argument(
+        "--degradation",
+        default="mtf",
+        choices=("mtf", "reference"),
+        help="filters of the sensor (default), or those of CrossDiff's authors",
+    )
     parser.add_argument("--no-coregister", action="store_true", help="trust the georeferencing")
     parser.add_argument(
         "--chip-phase", type=float, help="place of MS pixel 0 in .npz chips (default: the corner's)"
@@ -98,24 +116,32 @@ def scenes(path: Path, patterns: list[str]) -> list[Path]:
 
 
 def write(split: h5py.Group, place: Path, args: argparse.Namespace) -> None:
-    """Add one scene; one that is left out is said."""
+    """Add one scene in the forms that are asked for; one that is left out is said."""
     grid = Grid(args.ratio, PHASES[args.ratio])
-    name = place.name.removesuffix("_pan.tif").removesuffix(".npz")
-    if name in split:
-        raise WhetstoneError("PATCHES", f"Two scenes of a split are called {name}.", f"'{place}'")
-    try:
-        if place.suffix == ".npz":
-            phase = grid.phase if args.chip_phase is None else args.chip_phase
-            made = chips(place, grid, phase)
-        else:
-            made = scene(place, grid, not args.no_coregister)
-    except LeftOut as reason:
-        tqdm.write(f"{name}: left out, {reason}", file=sys.stderr)
-        return
-    group = split.create_group(name)
-    group.attrs.update({"ratio": args.ratio, "phase": grid.phase, **made.attributes})
-    for key, values in made.arrays.items():
-        group.create_dataset(key, data=values, compression="lzf")
+    stem = place.name.removesuffix("_pan.tif").removesuffix(".npz")
+    for full in [False, True] if args.both else [args.full]:
+        name = stem + FULL if full else stem
+        if name in split:
+            raise WhetstoneError(
+                "PATCHES", f"Two scenes of a split are called {name}.", f"'{place}'"
+            )
+        try:
+            if place.suffix == ".npz":
+                phase = grid.phase if args.chip_phase is None else args.chip_phase
+                made = chips(place, grid, phase)
+                if full:
+                    del made.arrays["gt"]
+            else:
+                made = scene(place, grid, full, not args.no_coregister, args.degradation)
+        except LeftOut as reason:
+            tqdm.write(f"{name}: left out, {reason}", file=sys.stderr)
+            continue
+        if args.degradation == "reference":
+            made.arrays["lms"] = bicubic(made.arrays["ms"], grid.ratio)
+        group = split.create_group(name)
+        group.attrs.update({"ratio": args.ratio, "phase": grid.phase, **made.attributes})
+        for key, values in made.arrays.items():
+            group.create_dataset(key, data=values, compression="lzf")
 
 
 def chips(path: Path, grid: Grid, phase: float) -> Made:
@@ -143,58 +169,109 @@ def chips(path: Path, grid: Grid, phase: float) -> Made:
     return Made(arrays, {"sensor": path.name.split("_")[0].lower()})
 
 
-def scene(pan: Path, grid: Grid, coregister: bool) -> Made:
-    """One GeoTIFF pair at reduced resolution: one chip, or several where pixels are missing."""
+def scene(pan: Path, grid: Grid, full: bool, coregister: bool, degradation: str) -> Made:
+    """One GeoTIFF pair, reduced or as it is: one chip, or several where pixels are missing."""
     stem = str(pan).removesuffix("_pan.tif")
     files = [str(pan), f"{stem}_ms.tif", f"{stem}_gt.tif"]
     with open_pair(*map(RasterSource.of, files[:2])) as pair:
         if abs(pair.ratio - grid.ratio) > 1e-3:
             raise LeftOut(f"its ratio is {pair.ratio:g}")
-    with tempfile.TemporaryDirectory() as scratch:
-        if not Path(files[2]).exists():
-            job = DegradeJob(*map(RasterSource.of, files[:2]), scratch)
-            degraded = run(job)
-            files = [degraded.pan, degraded.ms, degraded.gt]
-        with (
-            open_pair(*map(RasterSource.of, files[:2])) as pair,
-            open_source(RasterSource.of(files[2]), pair.backend, "the truth") as truth,
-        ):
-            arrays, valid = registered(pair, truth, grid, coregister)
-            attributes = {"sensor": pair.sensor.key, "roles": ",".join(pair.sensor.roles)}
+    given = Path(files[2]).exists()
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        if not (full or given) and degradation == "mtf":
+            degraded = run(DegradeJob(*map(RasterSource.of, files[:2]), scratch))
+            files, given = [degraded.pan, degraded.ms, degraded.gt], True
+        pair = stack.enter_context(open_pair(*map(RasterSource.of, files[:2])))
+        truth = None
+        if given and not full:
+            source = RasterSource.of(files[2])
+            truth = stack.enter_context(open_source(source, pair.backend, "the truth"))
+        arrays, valid = registered(pair, truth, grid, coregister)
+        attributes = {"sensor": pair.sensor.key, "roles": ",".join(pair.sensor.roles)}
+    if not (full or given):
+        arrays, valid = reduced_as_published(arrays, valid, grid.ratio)
     if valid is not None and not valid.all():
         return Made(whole_chips(arrays, valid, grid.ratio), attributes)
     return Made({key: values[None] for key, values in arrays.items()}, attributes)
 
 
 def registered(
-    pair: Pair, truth: Source, grid: Grid, coregister: bool
+    pair: Pair, truth: Source | None, grid: Grid, coregister: bool
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """The images of a pair, all lying on the truth, and which pixels are valid.
+    """The images of a pair, all lying on each other, and which pixels are valid.
 
-    The truth decides what has to move where PAN and MS do not fit: it lies with the MS it was
-    made from (or was delivered with), unless the LMS comes nearer to it by moving to the PAN.
+    Where PAN and MS do not fit, the PAN moves. A truth decides otherwise if the LMS comes nearer to
+    it by moving to the PAN; mostly it lies with the MS it was made from, or was delivered with.
     """
+    step = lcm(STRIDE, grid.ratio)
+    height, width = (n - n % step for n in pair.scene.shape)
+    window = Window(pair.scene.col, pair.scene.row, width, height)
+    gt, valid = read_truth(truth, pair, window) if truth else (None, None)
+    inputs = read_inputs(pair, window, grid, CHIP)
+    if coregister and (shift := estimate_shift(pair, 1, Progress())).known:
+        moved = None
+        if gt is not None:
+            moved = read_inputs(pair.moved(shift.dx, shift.dy), window, grid, CHIP)
+            errors = [
+                ergas(gt.astype(np.float64), lms.astype(np.float64), grid.ratio)
+                for lms in (inputs.lms, moved.lms)
+            ]
+            moved = moved if errors[1] < errors[0] else None
+        inputs = moved or inputs._replace(pan=moved_pan(pair, window, shift)[0])
+    arrays = {"pan": inputs.pan[None], "lms": inputs.lms, "ms": inputs.ms}
+    if gt is not None:
+        arrays["gt"] = gt
+    masks = [mask for mask in (valid, inputs.valid) if mask is not None]
+    return arrays, np.logical_and.reduce(masks) if masks else None
+
+
+def read_truth(truth: Source, pair: Pair, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+    """The truth of a window, and where it is valid; one that does not fit the pair is refused."""
     sizes = [(s.info.width, s.info.height) for s in (pair.pan, truth)]
     if sizes[0] != sizes[1] or len(truth.info.bands) != pair.bands:
         raise WhetstoneError(
             "PATCHES", f"The truth of '{pair.pan.info.path}' has not its size and the MS's bands."
         )
-    step = lcm(STRIDE, grid.ratio)
-    height, width = (n - n % step for n in pair.scene.shape)
-    window = Window(pair.scene.col, pair.scene.row, width, height)
-    gt, valid = truth.read(window)
-    inputs = read_inputs(pair, window, grid, CHIP)
-    if coregister and (shift := estimate_shift(pair, 1, Progress())).known:
-        moved = read_inputs(pair.moved(shift.dx, shift.dy), window, grid, CHIP)
-        errors = [
-            ergas(gt.astype(np.float64), lms.astype(np.float64), grid.ratio)
-            for lms in (inputs.lms, moved.lms)
-        ]
-        stays = errors[0] <= errors[1]
-        inputs = inputs._replace(pan=moved_pan(pair, window, shift)[0]) if stays else moved
-    arrays = {"pan": inputs.pan[None], "lms": inputs.lms, "ms": inputs.ms, "gt": gt}
-    masks = [mask for mask in (valid, inputs.valid) if mask is not None]
-    return arrays, np.logical_and.reduce(masks) if masks else None
+    return truth.read(window)
+
+
+def reduced_as_published(
+    arrays: dict[str, np.ndarray], valid: np.ndarray | None, ratio: int
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """A pair degraded as by CrossDiff's authors (spec §1.2): the same filters for every sensor.
+
+    PAN is averaged over MS pixels; the MS is the truth, and is smoothed by a 5 x 5 Gaussian of
+    deviation 2 before it is averaged.
+    """
+    step = lcm(STRIDE, ratio)
+    height, width = (n - n % step for n in arrays["ms"].shape[1:])
+    if not (height and width):
+        raise LeftOut("nothing is left of it when reduced")
+    gt = arrays["ms"][:, :height, :width]
+    pan = arrays["pan"][:, : height * ratio, : width * ratio]
+    axis = np.arange(-2, 3)
+    line = np.exp(-(axis**2) / (2 * 2.0**2))
+    line = line / line.sum()
+    smooth = np.pad(gt, ((0, 0), (2, 2), (2, 2)), mode="reflect").astype(np.float64)
+    smooth = sum(w * smooth[:, k : k + height] for k, w in enumerate(line))
+    smooth = sum(w * smooth[:, :, k : k + width] for k, w in enumerate(line))
+    made = {"pan": averaged(pan, ratio), "ms": averaged(smooth, ratio), "gt": gt}
+    if valid is not None:
+        valid = averaged(valid[None, : height * ratio, : width * ratio], ratio)[0] == 1
+    return made, valid
+
+
+def averaged(image: np.ndarray, ratio: int) -> np.ndarray:
+    """Means over squares of ``ratio`` pixels of (B, h, w), float32."""
+    bands, height, width = image.shape
+    squares = image.reshape(bands, height // ratio, ratio, width // ratio, ratio)
+    return squares.mean((2, 4), dtype=np.float64).astype(np.float32)
+
+
+def bicubic(ms: np.ndarray, ratio: int) -> np.ndarray:
+    """The MS (n, B, h, w) enlarged as by CrossDiff's authors."""
+    images = torch.from_numpy(np.ascontiguousarray(ms, np.float32))
+    return F.interpolate(images, scale_factor=ratio, mode="bicubic").numpy()
 
 
 def whole_chips(

@@ -11,16 +11,17 @@ import os
 from dataclasses import asdict, replace
 from math import inf, isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Generic, Sequence, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from config import Config, parser, quiet, read_config
-from patches import Draw, Patches, check, large_enough, load
+from command import parser, quiet
+from config import Config, read_config
+from patches import Chips, Draw, Patches, check, load, suited
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from validation import FIGURES, score
+from validation import Score, score
 from whetstone.engine.deep import load_model
 from whetstone.engine.deep.ema import EMA
 from whetstone.engine.deep.sampling import schedule_of
@@ -41,24 +42,50 @@ SAME_MODEL = (
     "schedule",
     "window",
 )
+#: Keys of a card's training that name the models a run began with.
+ORIGINS = ("from", "teacher", "encoders")
 #: Steps per point of TensorBoard's loss curve.
 LOSS_EVERY = 50
 #: Pictures of this many scenes.
 PICTURES = 4
 # What the random numbers of a step are for; noises take the numbers from NOISE on.
 PATCHES, TIMESTEPS, NOISE = 0, 1, 2
+FULL_PATCHES, UNIFORM = 1000, 1001
+
+C = TypeVar("C", bound=Config)
 
 
-class Run:
+class Run(Generic[C]):
     """One run in one or several processes; all of it that is not the objective.
 
     Args:
-        args: Of :func:`config.parser`.
+        args: Of :func:`command.parser`.
+        kind: Of config that the script takes.
+        sources: Names of the sources (``patches.SOURCES``) of its patches, by the config.
         freezes: Whether parts of the network are frozen on the way.
+
+    Attributes:
+        score: Makes figures and pictures of validation scenes.
+        criterion: The figure that the best model has the lowest mean of.
     """
 
-    def __init__(self, args: argparse.Namespace, freezes: bool = False) -> None:
+    score: Score = staticmethod(score)
+    criterion = "ergas"
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        kind: type[C],
+        sources: Callable[[C], Sequence[str]] = lambda config: ("reduced",),
+        freezes: bool = False,
+    ) -> None:
         config = read_config(args.config)
+        if not isinstance(config, kind):
+            raise WhetstoneError(
+                "CONFIG",
+                f"'{args.config}' is a config of {config.architecture}, and this script trains "
+                f"{kind.architecture}.",
+            )
         if args.iterations:
             config = replace(config, iterations=args.iterations)
         self.config, self.out, self.resumes = config, Path(args.out), bool(args.resume)
@@ -78,7 +105,7 @@ class Run:
                 "CONFIG", f"A batch of {config.batch} cannot be shared by {processes} processes."
             )
         self.share = config.batch // processes
-        self._load_scenes(args, config)
+        self._load_scenes(args, sources(config))
         torch.manual_seed(config.seed)
         self.network = build_network(self.card).to(self.device)
         self.ema = EMA(self.network, config.ema)
@@ -89,26 +116,53 @@ class Run:
         self._losses: list[Tensor] = []
         self._writer: SummaryWriter | None = None
 
-    def _load_scenes(self, args: argparse.Namespace, config: Config) -> None:
-        found = load(args.patches, args.val_patches, config.scaling)
-        train, self.val = (
-            large_enough(scenes, side) for scenes, side in zip(found, (config.patch, config.window))
-        )
+    def _load_scenes(self, args: argparse.Namespace, sources: Sequence[str]) -> None:
+        config = self.config
+        found = [
+            [self._named(scene) for scene in scenes]
+            for scenes in load(args.patches, args.val_patches, config.scaling)
+        ]
+        train = {source: suited(found[0], source, config.patch) for source in sources}
+        judged = "all" if "all" in sources else "reduced"
+        self.val = suited(found[1], judged, config.window) if found[1] else []
+        used = [scene for scenes in (*train.values(), self.val) for scene in scenes]
         for scene in (*found[0], *found[1]):
-            if scene not in train and scene not in self.val:
-                self.accelerator.print(f"{scene.name}: left out, chips of {scene.side} pixels")
-        phase = train[0].phase
-        check([*train, *self.val], config, phase)
-        self.patches = Patches([scene.to(self.device) for scene in train], config)
-        sensors = tuple(sorted({scene.sensor for scene in train} - {""}))
-        self.card = config.card(self.out.name, args.patches, phase, sensors)
+            if scene not in used:
+                truth = "without a truth" if scene.gt is None else "with a truth"
+                said = f"{scene.name}: left out, chips of {scene.side} pixels {truth}"
+                self.accelerator.print(said)
+        check(used, config, used[0].phase)
+        self.patches = {
+            source: Patches([scene.to(self.device) for scene in scenes], config)
+            for source, scenes in train.items()
+        }
+        seen = {scene.sensor for scenes in train.values() for scene in scenes} - {""}
+        self.card = config.card(self.out.name, args.patches, used[0].phase, tuple(sorted(seen)))
+
+    def _named(self, scene: Chips) -> Chips:
+        """A scene that names no sensor is of the config's."""
+        config = self.config
+        if scene.sensor or not config.sensors:
+            return scene
+        return replace(scene, sensor=config.sensors[0], roles=config.roles)
 
     # -- how it starts ----------------------------------------------------------------------------
 
     def start_from(
-        self, name: str, same: tuple[str, ...] = SAME_NETWORK, role: str = "from"
+        self,
+        name: str,
+        same: tuple[str, ...] = SAME_NETWORK,
+        role: str = "from",
+        parts: tuple[str, ...] = (),
     ) -> Model:
-        """Take the weights of a model, which the card then names as ``role``."""
+        """Take the weights of a model, which the card then names as ``role``.
+
+        Args:
+            name: Of the model, or its path.
+            same: Fields of the card in which it must agree.
+            role: One of ORIGINS.
+            parts: Of the network, by their names; the whole network without.
+        """
         model = load_model(name, device=self.device)
         for key in same:
             theirs, mine = getattr(model.card, key), getattr(self.card, key)
@@ -116,14 +170,29 @@ class Run:
                 raise WhetstoneError(
                     "MODEL_MISMATCH", f"{name} has the {key} {theirs}, this run {mine}."
                 )
-        self.network.load_state_dict(model.network.state_dict())
+        if parts:
+            for part in parts:
+                theirs = getattr(model.network, part).state_dict()
+                getattr(self.network, part).load_state_dict(theirs)
+        else:
+            self.network.load_state_dict(model.network.state_dict())
         self.ema = EMA(self.network, self.config.ema)
-        origin = {"name": model.card.name, "sha256": model.card.sha256}
-        self.card = replace(self.card, training={**self.card.training, role: origin})
+        self.note(**{role: {"name": model.card.name, "sha256": model.card.sha256}})
         return model
 
-    def begin(self, *optimizers: torch.optim.Optimizer) -> nn.Module:
-        """The network as every process trains it, after resuming or scoring where it starts."""
+    def note(self, **facts: Any) -> None:
+        """Write something of the training into the card."""
+        self.card = replace(self.card, training={**self.card.training, **facts})
+
+    def begin(
+        self, *optimizers: torch.optim.Optimizer, trained: nn.Module | None = None
+    ) -> nn.Module:
+        """The network as every process trains it, after resuming or scoring where it starts.
+
+        Args:
+            optimizers: Whose states a resumed run goes on with.
+            trained: What is called in its stead, with parameters of it.
+        """
         self._optimizers = optimizers
         if self.resumes:
             self._resume()
@@ -132,14 +201,15 @@ class Run:
             self._writer = SummaryWriter(str(self.out), purge_step=self.step + 1)
         if self.step == 0 and {"from", "teacher"} & set(self.card.training):
             self.validate()
-        network: nn.Module = self.accelerator.prepare(self.network)
+        network: nn.Module = self.accelerator.prepare(trained or self.network)
         return network.train()
 
     # -- randomness: a function of seed, step and process, so that a resumed run goes on alike -----
 
-    def draw(self) -> Draw:
+    def draw(self, source: str = "reduced") -> Draw:
         """This process's share of the batch of the present step."""
-        return self.patches.draw(self.share, np.random.default_rng(self._seed(PATCHES)))
+        purpose = FULL_PATCHES if source == "full" else PATCHES
+        return self.patches[source].draw(self.share, np.random.default_rng(self._seed(purpose)))
 
     def timesteps(self) -> Tensor:
         """Uniform timesteps, one per patch of :meth:`draw`."""
@@ -150,6 +220,11 @@ class Run:
         """Standard normal noise shaped like a tensor; other numbers give other noise."""
         generator = self._generator(NOISE + number)
         return torch.randn(like.shape, generator=generator, device=self.device)
+
+    def uniform(self, count: int) -> Tensor:
+        """``count`` rows of random numbers from 0 to 1, one per patch of :meth:`draw`."""
+        shape, generator = (count, self.share), self._generator(UNIFORM)
+        return torch.rand(shape, generator=generator, device=self.device)
 
     def _generator(self, purpose: int) -> torch.Generator:
         word = np.random.SeedSequence(self._seed(purpose)).generate_state(1)[0]
@@ -202,11 +277,14 @@ class Run:
 
     def _score(self, loss: float) -> None:
         model = Model(self.card, self.ema.network, self.device)
-        rows = {scene.name: score(model, scene, self.card.steps) for scene in self.val}
-        by_scene = {name: figures for name, (figures, _) in rows.items()}
+        by_scene, pictures = {}, {}
+        for number, scene in enumerate(self.val):
+            by_scene[scene.name], picture = self.score(model, scene, number < PICTURES)
+            if picture is not None:
+                pictures[scene.name] = picture
+        keys = dict.fromkeys(key for figures in by_scene.values() for key in figures)
         means = {
-            key: float(np.mean([figures[key] for figures in by_scene.values()]))
-            for key in (FIGURES if rows else ())
+            key: float(np.mean([f[key] for f in by_scene.values() if key in f])) for key in keys
         }
         rate = self.config.learning_rate(max(self.step - 1, 0))
         self.history.append({"step": self.step, "loss": loss, "lr": rate, **means})
@@ -217,14 +295,14 @@ class Run:
         if self._writer:
             for key, value in {"lr": rate, **means}.items():
                 self._writer.add_scalar(key, value, self.step)
-            for name, (_, picture) in list(rows.items())[:PICTURES]:
+            for name, picture in pictures.items():
                 self._writer.add_image(name, picture, self.step)
             self._writer.flush()
-        best = not rows or means["ergas"] < self.best
+        best = not by_scene or means[self.criterion] < self.best
         text = "  ".join(f"{k} {v:.4g}" for k, v in self.history[-1].items())
         self.accelerator.print(text + ("  best" if best else ""), flush=True)
         if best:
-            self.best = means.get("ergas", inf)
+            self.best = means.get(self.criterion, inf)
             training = {**self.card.training, "step": self.step}
             card = replace(self.card, scores={"validation": by_scene}, training=training)
             save_model(self.out / f"{self.card.name}.safetensors", self.ema.network, card)
@@ -258,8 +336,8 @@ class Run:
         state = torch.load(self.state, map_location="cpu", weights_only=True)
         mine = {**_plain(asdict(self.config)), "iterations": state["config"]["iterations"]}
         changed = sorted(k for k in mine if state["config"].get(k) != mine[k])
-        begun, here = state.get("training", {}), self.card.training
-        changed += [k for k in ("from", "teacher") if here.get(k, begun.get(k)) != begun.get(k)]
+        begun, here = state.get("training", {}), _plain(self.card.training)
+        changed += [k for k in ORIGINS if here.get(k, begun.get(k)) != begun.get(k)]
         if changed or len(state["optimizers"]) != len(self._optimizers):
             what = ", ".join(changed) or "script"
             raise WhetstoneError("RESUME", f"'{self.state}' was made with another {what}.")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 
 import torch
+from config import SSDiffConfig
 from runs import Run, parser, quiet
 from whetstone.engine.deep.schedule import add_noise
 from whetstone.engine.deep.ssdiff import objective
@@ -22,7 +23,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--from", dest="start", metavar="MODEL", help="weights to start from")
     args = arguments.parse_args()
-    run = Run(args)
+    run = Run(args, SSDiffConfig)
     if args.start:
         run.start_from(args.start)
     config = run.config
@@ -30,7 +31,7 @@ def main() -> None:
     network = run.begin(optimizer)
     while run.step < config.iterations:
         batch = run.draw()
-        truth = batch.gt - batch.lms
+        truth = batch.truth - batch.lms
         timesteps = run.timesteps()
         x_t = add_noise(config.residual_scale * truth, run.noise(truth), timesteps, run.alpha_bar)
         residual = network(batch.pan, batch.lms, batch.ms, x_t, timesteps)

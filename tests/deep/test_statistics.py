@@ -367,4 +367,4 @@ def test_several_timesteps_are_learnt_each():
     pan, lms = normal(1, 1, 48, 64), normal(1, 3, 48, 64)
     want = network(pan, lms)
     learn(network, once(torch.ones(1, 1, 48, 64), lambda: network(pan, lms)))
-    torch.testing.assert_close(network(pan, lms), want, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(network(pan, lms), want, atol=1e-4, rtol=0)

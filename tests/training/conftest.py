@@ -34,7 +34,7 @@ def start(monkeypatch):
     def go(script, *words):
         tiny.forget_accelerator()
         monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, words)])
-        return importlib.import_module("config").quiet(importlib.import_module(script).main)
+        return importlib.import_module("command").quiet(importlib.import_module(script).main)
 
     return go
 
@@ -46,9 +46,21 @@ def config(tmp_path):
 
 
 @pytest.fixture
+def crossdiff(tmp_path):
+    """The same of CrossDiff."""
+    return lambda **changes: tiny.write_config(tmp_path / "cross.toml", tiny.CROSSDIFF, **changes)
+
+
+@pytest.fixture
 def patches(tmp_path):
     """A prepared file that fits the tiny config."""
     return tiny.write_scenes(tmp_path / "patches.h5")
+
+
+@pytest.fixture
+def both(tmp_path):
+    """A prepared file with and without truth that fits the tiny config of CrossDiff."""
+    return tiny.write_both(tmp_path / "both.h5")
 
 
 @pytest.fixture

@@ -75,8 +75,8 @@ def test_draws_depend_on_the_generator_alone(config, patches):
     train, _ = load(patches, None, PLAIN)
     source = Patches(train, read_config(str(config())))
     one, same, other = (source.draw(6, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert all(map(torch.equal, one, same)) and not torch.equal(one.gt, other.gt)
-    assert [tuple(x.shape) for x in one] == [
+    assert all(map(torch.equal, one[:4], same[:4])) and not torch.equal(one.gt, other.gt)
+    assert [tuple(x.shape) for x in one[:4]] == [
         (6, n, s, s) for n, s in zip((1, 4, 4, 4), (16, 16, 4, 16))
     ]
     assert torch.equal(one.lms[..., ::4, ::4], one.ms), "all four images lie on each other"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import differing, images, state_of
+from tiny import differing, images, interrupted, state_of
 from whetstone.engine.deep import load_model
 
 
@@ -73,20 +73,6 @@ def test_resuming_goes_on_bit_for_bit(config, train, monkeypatch, capsys):
     assert rows(straight) == rows(stopped)
 
 
-def interrupted(step):
-    """Like Run.draw, until Ctrl-C at a step."""
-    from runs import Run
-
-    draw = Run.draw
-
-    def until(run):
-        if run.step == step:
-            raise KeyboardInterrupt
-        return draw(run)
-
-    return until
-
-
 def test_what_cannot_be_resumed(config, train, capsys):
     train(config(iterations=1), status=0)
     train(config(iterations=1), status=1)
@@ -100,15 +86,8 @@ def test_what_cannot_be_resumed(config, train, capsys):
 
 
 def test_the_best_is_kept(config, train, monkeypatch):
-    import runs
-
     scores = iter([5.0, 3.0, 4.0])
-
-    def scripted(model, scene, steps):
-        figures = {"ergas": next(scores), "sam": 1.0, "q2n": 0.5}
-        return figures, torch.zeros(3, 8, 32)
-
-    monkeypatch.setattr(runs, "score", scripted)
+    monkeypatch.setattr("validation.ergas", lambda *images: next(scores))
     folder = train(config(validate_every=1, iterations=3))
     card = load_model(folder / "run.safetensors").card
     assert card.training["step"] == 2 and card.scores["validation"]["c"]["ergas"] == 3.0
@@ -186,6 +165,7 @@ def test_noise_is_scaled_with_the_residual(config, start, patches, tmp_path, mon
 def test_random_numbers_cover_their_ranges(config, patches, tmp_path):
     from types import SimpleNamespace
 
+    from config import SSDiffConfig
     from runs import Run
 
     words = SimpleNamespace(
@@ -196,7 +176,7 @@ def test_random_numbers_cover_their_ranges(config, patches, tmp_path):
         resume=False,
         iterations=None,
     )
-    run = Run(words)
+    run = Run(words, SSDiffConfig)
     drawn = []
     for run.step in range(40):
         drawn.append(run.timesteps())

@@ -23,6 +23,21 @@ CONFIG = {
     "validate_steps": 1,
     "ema": 0.5,
 }
+CROSSDIFF = {
+    "architecture": "crossdiff",
+    "bands": 4,
+    "normalisation": "percentile",
+    "normalisation_value": 99.5,
+    "limits": [0.0, float("inf")],
+    "iterations": 6,
+    "batch": 2,
+    "patch": 32,
+    "window": 32,
+    "lr": 1e-3,
+    "lr_end": 1e-3,
+    "validate_every": 3,
+    "ema": 0.5,
+}
 
 
 def one_thread():
@@ -35,9 +50,9 @@ def forget_accelerator():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def write_config(path, **changes):
-    """The tiny config with changes; None leaves a key out."""
-    values = {key: value for key, value in {**CONFIG, **changes}.items() if value is not None}
+def write_config(path, plain=CONFIG, **changes):
+    """A tiny config with changes; None leaves a key out."""
+    values = {key: value for key, value in {**plain, **changes}.items() if value is not None}
     for key, value in values.items():
         values[key] = str(value).lower() if isinstance(value, bool) else repr(value)
     path.write_text("\n".join(f"{key} = {value}" for key, value in values.items()))
@@ -53,15 +68,22 @@ def images(size=32, bands=4, seed=1):
     return {"pan": pan, "lms": ms.repeat(4, 1).repeat(4, 2), "ms": ms, "gt": gt}
 
 
-def write_scenes(path, bands=4, size=32):
-    """A prepared file: two scenes of one chip to train on, one to validate on."""
+def write_scenes(path, bands=4, size=32, names=("train/a", "train/b", "val/c")):
+    """A prepared file of scenes of one chip; those called -full have no truth."""
     with h5py.File(path, "w") as file:
-        for number, name in enumerate(("train/a", "train/b", "val/c")):
+        for number, name in enumerate(names):
             group = file.create_group(name)
             group.attrs.update({"phase": 1.5, "sensor": "qb"})
             for key, values in images(size, bands, seed=number + 1).items():
-                group[key] = values[None].astype(np.float32)
+                if key != "gt" or not name.endswith("-full"):
+                    group[key] = values[None].astype(np.float32)
     return path
+
+
+def write_both(path, size=48):
+    """A prepared file of either split in both forms, all of different ground."""
+    names = [f"{split}/{name}" for split in ("train", "val") for name in ("a", "a-full")]
+    return write_scenes(path, size=size, names=names)
 
 
 def write_model(path):
@@ -84,6 +106,46 @@ def write_model(path):
             parameter += 0.02 * torch.randn(parameter.shape)
     save_model(path, network, card)
     return path
+
+
+def write_crossdiff(path, stage=2, **changes):
+    """A model that fits the tiny config of CrossDiff; its head changes little of an image."""
+    more = {"name": path.stem, "sensors": ("wv4",), "training": {"stage": stage}, **changes}
+    parameters = {
+        "bands": 4,
+        "timesteps": [50],
+        "finest_level": "live",
+        "gate": "leaky",
+        "centred": False,
+    }
+    card = Card(
+        architecture="crossdiff",
+        parameters={**parameters, **more.pop("parameters", {})},
+        bands=4,
+        ratio=4,
+        **{"window": 32, "normalisation": PERCENTILE, "limits": (0.0, None), **more},
+    )
+    torch.manual_seed(5)
+    network = build_network(card)
+    with torch.no_grad():
+        for parameter in network.head.conv2.parameters():
+            parameter.mul_(0.01)
+    save_model(path, network, card)
+    return path
+
+
+def interrupted(step):
+    """Like Run.draw, until Ctrl-C at a step."""
+    from runs import Run
+
+    draw = Run.draw
+
+    def until(run, *source):
+        if run.step == step:
+            raise KeyboardInterrupt
+        return draw(run, *source)
+
+    return until
 
 
 def state_of(folder):
