@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .pair import Pair
     from .types import Progress
 
-MOST_BANDS, LEAST_RATIO = 16, 1.5
+MOST_BANDS = 16
 
 
 def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
@@ -32,11 +32,11 @@ def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
     threads = thread_count(job.threads)
     fitting = part("fitting")
     with open_pair(job.pan, job.ms, sensor=job.sensor) as opened:
-        _check_pair(opened)
+        _check_bands(opened)
         pair = opened.within(opened.window_of(job.bounds))
         pair.progress = progress
-        start = fitting.find_start(job, pair, progress)
-        shift = estimate_shift(pair, threads, PartOfProgress(progress, 0.0, 0.02))
+        start = fitting.find_start(job, pair, PartOfProgress(progress, 0.0, 0.01))
+        shift = estimate_shift(pair, threads, PartOfProgress(progress, 0.01, 0.02))
         notes = [*pair.notes, start.why, shift.describe(pair.ratio)]
         if shift.known and max(abs(shift.dx), abs(shift.dy)) >= 0.5:
             notes.append("It was trained with PAN on MS; fuse with --coregister, too.")
@@ -87,23 +87,16 @@ def _check(job: AdaptJob) -> None:
         )
     if not 0 < job.minutes <= 24 * 60:
         raise WhetstoneError(
-            "TIME", f"{job.minutes:g} minutes are asked for; it can be up to {24 * 60}."
+            "TIME", f"{job.minutes:g} minutes are asked for; it must be above 0, up to {24 * 60}."
         )
     if job.steps < 0 or not 0 <= job.seed < 2**63:
         raise WhetstoneError("USAGE", "Steps and seed must be 0 or more, the seed below 2^63.")
 
 
-def _check_pair(pair: Pair) -> None:
+def _check_bands(pair: Pair) -> None:
     if pair.bands > MOST_BANDS:
         raise WhetstoneError(
             "BANDS",
             f"The MS has {pair.bands} bands; a model is adapted to {MOST_BANDS} at most.",
             "Choose some of them (--ms-bands).",
-        )
-    if pair.ratio < LEAST_RATIO:
-        raise WhetstoneError(
-            "RATIO",
-            f"The ratio is {pair.ratio:.2f}; below {LEAST_RATIO} nothing can be learnt at reduced "
-            "resolution.",
-            "Use a classical method.",
         )

@@ -163,6 +163,7 @@ def _model_text(r: ModelShown) -> str:
         "full_scale": "{value:g}",
         "percentile": "percentile {value:g} of their own values",
         "standard": "their own deviation about their mean",
+        "fixed": "the deviation of the scene it was adapted to",
     }
     form = divisor.get(scale.get("kind"), "{kind} {value}")
     low, high = ("open" if limit is None else f"{limit:g}" for limit in c["limits"])

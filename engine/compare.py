@@ -57,7 +57,7 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
     A method that fails is left out and named in the notes; if all fail, so does the job. The scores
     also go to ``scores.json`` and ``scores.csv`` in the output folder.
     """
-    methods = tuple(dict.fromkeys(job.methods))
+    methods = tuple(dict.fromkeys(find_method(name).name for name in job.methods))
     if not methods:
         raise WhetstoneError("USAGE", "No methods to compare.", "Name at least one.")
     if job.adapt:
@@ -66,8 +66,7 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
                 "USAGE", "A model and --adapt are given; an adapted model is made, not named."
             )
         methods = tuple(dict.fromkeys((*methods, ADAPTED)))
-    found = {find_method(name).name for name in methods}
-    if (job.model or job.steps) and not found & set(DEEP):
+    if (job.model or job.steps) and not set(methods) & set(DEEP):
         raise WhetstoneError(
             "NOT_DEEP",
             "A model or steps are given, but none of the methods is a deep one.",
@@ -75,20 +74,20 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
         )
     with made_folder(job.out_dir):
         check_report(job)
-        return _compare(job, methods, progress)
+        return _compare(replace(job, methods=methods), progress)
 
 
-def _compare(job: CompareJob, methods: tuple[str, ...], progress: Progress) -> CompareResult:
+def _compare(job: CompareJob, progress: Progress) -> CompareResult:
     job, notes = _reduced(job, PartOfProgress(progress, 0.0, 0.04))
     job = _registered(job, notes, PartOfProgress(progress, 0.04, 0.05))
     begin = 0.5 if job.adapt else 0.05
-    job, methods = _adapted(job, methods, notes, PartOfProgress(progress, 0.05, begin))
+    job = _adapted(job, notes, PartOfProgress(progress, 0.05, begin))
     share = 0.9 if job.html else 1.0
     rows: list[dict[str, Any]] = []
     found: dict[str, Scoring] = {}
     told: set[str] = set()
-    for number, name in enumerate(methods):
-        span = (share - begin) / len(methods)
+    for number, name in enumerate(job.methods):
+        span = (share - begin) / len(job.methods)
         at = begin + number * span
         part = _Once(told, progress, at, at + span, f"{name}: ")
         try:
@@ -178,12 +177,10 @@ def _registered(job: CompareJob, notes: list[str], progress: Progress) -> Compar
     return replace(job, pan=RasterSource.of(out))
 
 
-def _adapted(
-    job: CompareJob, methods: tuple[str, ...], notes: list[str], progress: Progress
-) -> tuple[CompareJob, tuple[str, ...]]:
+def _adapted(job: CompareJob, notes: list[str], progress: Progress) -> CompareJob:
     """Adapt a model to the pair that is compared, if that was asked for."""
     if not job.adapt:
-        return job, methods
+        return job
     out = os.path.abspath(os.path.join(job.out_dir, f"{ADAPTED}.safetensors"))
     wanted = AdaptJob(job.pan, job.ms, out, minutes=job.adapt, sensor=job.sensor, device=job.device)
     try:
@@ -191,19 +188,18 @@ def _adapted(
     except Cancelled:
         raise
     except WhetstoneError as error:
-        if len(methods) == 1:
+        if len(job.methods) == 1:
             raise
         notes.append(f"{ADAPTED} was left out: {error}")
         progress.message(notes[-1])
-        return job, tuple(name for name in methods if name != ADAPTED)
+        return replace(job, methods=tuple(name for name in job.methods if name != ADAPTED))
     notes.append(f"{ADAPTED} was adapted to this pair in {made.steps} steps, without its truth.")
-    return replace(job, model=made.out), methods
+    return replace(job, model=made.out)
 
 
 def _model_for(job: CompareJob, name: str) -> str | None:
     """The model of the job, unless it is of another kind than one of several deep methods."""
-    several = len(set(job.methods) & set(DEEP)) > 1 or job.adapt
-    if job.model is None or not several:
+    if job.model is None or len(set(job.methods) & set(DEEP)) == 1:
         return job.model
     found = deep.part("models").find_model(job.model)
     return job.model if found.card.architecture == name else None

@@ -174,22 +174,27 @@ def _chips(name: str, group: h5py.Group, normalisation: dict[str, Any]) -> Chips
     )
 
 
-def suited(scenes: list[Chips], source: str, side: int) -> list[Chips]:
-    """The scenes of a source whose chips hold a patch of ``side`` pixels; refused without any."""
+def members(scenes: list[Chips], source: str) -> list[Chips]:
+    """The scenes of a source; refused when there are none."""
     belongs, what = SOURCES[source]
-    members = [scene for scene in scenes if belongs(scene)]
-    if not members:
+    found = [scene for scene in scenes if belongs(scene)]
+    if not found:
         raise WhetstoneError(
             "PATCHES",
             f"None of the scenes ({', '.join(scene.name for scene in scenes)}) {what}.",
             "prepare_patches.py writes scenes with a truth, and without one with --full or --both.",
         )
-    large = [scene for scene in members if scene.side >= side]
+    return found
+
+
+def large_enough(scenes: list[Chips], side: int) -> list[Chips]:
+    """The scenes whose chips hold a patch of ``side`` pixels; refused when none does."""
+    large = [scene for scene in scenes if scene.side >= side]
     if not large:
         raise WhetstoneError(
             "PATCHES",
             f"Patches of {side} pixels are asked for, the largest chips have "
-            f"{max(scene.side for scene in members)}.",
+            f"{max(scene.side for scene in scenes)}.",
         )
     return large
 

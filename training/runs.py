@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from command import parser, quiet
 from config import Config, read_config
-from patches import Chips, Draw, Patches, check, load, suited
+from patches import Chips, Draw, Patches, check, large_enough, load, members
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from validation import Score, score
@@ -122,15 +122,10 @@ class Run(Generic[C]):
             [self._named(scene) for scene in scenes]
             for scenes in load(args.patches, args.val_patches, config.scaling)
         ]
-        train = {source: suited(found[0], source, config.patch) for source in sources}
+        train = {source: self._suited(found[0], source, config.patch) for source in sources}
         judged = "all" if "all" in sources else "reduced"
-        self.val = suited(found[1], judged, config.window) if found[1] else []
+        self.val = self._suited(found[1], judged, config.window) if found[1] else []
         used = [scene for scenes in (*train.values(), self.val) for scene in scenes]
-        for scene in (*found[0], *found[1]):
-            if scene not in used:
-                truth = "without a truth" if scene.gt is None else "with a truth"
-                said = f"{scene.name}: left out, chips of {scene.side} pixels {truth}"
-                self.accelerator.print(said)
         check(used, config, used[0].phase)
         self.patches = {
             source: Patches([scene.to(self.device) for scene in scenes], config)
@@ -145,6 +140,15 @@ class Run(Generic[C]):
         if scene.sensor or not config.sensors:
             return scene
         return replace(scene, sensor=config.sensors[0], roles=config.roles)
+
+    def _suited(self, scenes: list[Chips], source: str, side: int) -> list[Chips]:
+        """The scenes of a source with room for a patch; those without room are said."""
+        found = members(scenes, source)
+        large = large_enough(found, side)
+        for scene in found:
+            if scene not in large:
+                self.accelerator.print(f"{scene.name}: left out, chips of {scene.side} pixels")
+        return large
 
     # -- how it starts ----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import cos, inf, isfinite, pi
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Callable, ContextManager, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,20 +22,25 @@ from torch.nn import functional as F
 
 from ..errors import Cancelled, WhetstoneError
 from . import device as machine
-from .chunks import Chunks
 from .crossdiff import CrossDiff, dropped, noise_objective
 from .degradation import degradation_of
+from .domain import Domain, channels_last
 from .ema import EMA
 from .held_out import Scores, glp, score
 from .losses import physical_loss
 from .schedule import add_noise, cosine
-from .statistics import Moments, learn, statistics
+from .statistics import learn, statistics
 
 if TYPE_CHECKING:
     from ..pair import Pair
     from ..types import Array, Progress
+    from .chunks import Chunks
+    from .inputs import Scale
 
 BATCH = 8
+#: The head sees so many patches of a batch once, and the first of them again with noise. Both must
+#: give the truth and, the longer the training the more, the same image.
+FRESH, NOISY = 6, 2
 #: Learning rates after a warm-up of some steps; both fall by a cosine to this share of them.
 ENCODER_RATE, HEAD_RATE, LEAST_RATE = 3e-4, 1e-3, 0.02
 WARM_UP = 50
@@ -59,36 +64,6 @@ class Outcome:
     scores: dict[str, Scores]
 
 
-class Domain:
-    """The windows of a scene at one resolution as the network is given them."""
-
-    def __init__(
-        self, chunks: Chunks, normalisation: Mapping[str, Any], device: torch.device
-    ) -> None:
-        self.chunks, self.scale, self.device = chunks, chunks.scale(normalisation), device
-        images = chunks.images
-        self.pan = self._tensor([self.scale.of_pan(i.pan)[None] for i in images])
-        self.lms = self._tensor([self.scale.of_image(i.lms) for i in images])
-        truths = [self.scale.of_image(i.truth) for i in images if i.truth is not None]
-        self.truth = self._tensor(truths) if truths else None
-        self.frozen: list[Moments | None] = []
-
-    def _tensor(self, values: list[Array]) -> Tensor:
-        return torch.from_numpy(np.stack(values)).to(self.device)
-
-    def patches(self, places: Array, turns: Array, images: Sequence[Tensor]) -> list[Tensor]:
-        """Patches of several images, each [B,C,P,P]; turns 0 to 7 flip and swap the axes."""
-        side = self.chunks.patch
-        out: list[list[Tensor]] = [[] for _ in images]
-        for (number, row, col), turn in zip(places, turns):
-            for found, image in zip(out, images):
-                patch = image[number, :, row : row + side, col : col + side]
-                flips = [axis for axis in (1, 2) if turn >> axis & 1]
-                patch = patch.flip(flips) if flips else patch
-                found.append(patch.transpose(1, 2) if turn & 1 else patch)
-        return [_channels_last(torch.stack(found)) for found in out]
-
-
 class Adaptation:
     """The training of ``network`` on one scene.
 
@@ -98,7 +73,7 @@ class Adaptation:
         full: Windows at full resolution.
         pair: Of ``full``.
         objective: "reduced" or "full".
-        normalisation: As in the model's card.
+        scale: Of both.
         seed: Of everything random.
         seconds: How long it may take.
         steps: Of the head, 0 for as many as fit.
@@ -112,7 +87,7 @@ class Adaptation:
         pair: Pair,
         *,
         objective: str,
-        normalisation: Mapping[str, Any],
+        scale: Scale,
         seed: int,
         seconds: float,
         steps: int,
@@ -121,8 +96,8 @@ class Adaptation:
         self.network, self.pair, self.objective = network, pair, objective
         self.device = next(network.parameters()).device
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.reduced = Domain(reduced, normalisation, self.device)
-        self.full = Domain(full, normalisation, self.device)
+        self.reduced = Domain(reduced, scale, self.device)
+        self.full = Domain(full, scale, self.device)
         self.ratio = max(round(pair.ratio), 2)  # of the reduced windows
         self.alpha_bar = torch.tensor(cosine(), device=self.device)
         self.rng = np.random.default_rng(seed)
@@ -142,17 +117,33 @@ class Adaptation:
         """
         chunks, gains = self.reduced.chunks, self.pair.sensor.ms_gains
         enlarged = [images.lms for images in chunks.images]
-        sharpened = [glp(images, gains, self.ratio) for images in chunks.images]
         self.scores["exp"] = score(chunks, enlarged, self.ratio)
+        if not isfinite(self.scores["exp"]["ergas"]):
+            raise WhetstoneError(
+                "EMPTY_BAND",
+                "A band of the MS is 0 in all held-out windows, so no image can be scored there.",
+                "Choose the other bands (--ms-bands).",
+            )
+        seen = set(chunks.held_out[:, 0].tolist())
+        sharpened = [
+            glp(images, window, gains, self.ratio) if number in seen else None
+            for number, (window, images) in enumerate(zip(chunks.windows, chunks.images))
+        ]
         self.scores["mtf-glp-fs"] = score(chunks, sharpened, self.ratio)
         if from_scratch:
             self._train_encoders()
         for part in (self.network.p2m, self.network.m2p):
             part.requires_grad_(False)
-        self._freeze_encoders()
+        if not any(layer.frozen for layer in statistics(self.network.p2m)):
+            self._freeze(self.network.p2m, self.network.m2p)
         if not from_scratch:
             self.scores["start"] = self._validate(self.network.head)
-        ended = self._train_head()
+        for layer in statistics(self.network.head):
+            layer.frozen = None  # gates follow the head while it learns
+        ended = self._train_head(ENCODER_SHARE if from_scratch else 0.0)
+        if "adapted" in self.scores:
+            self._freeze(self.network.head, patient=True)
+            self.scores["adapted"] = self._validate(self.network.head)
         self._judge(ended)
         return Outcome(self.step, ended, self.scores)
 
@@ -165,6 +156,10 @@ class Adaptation:
     def _share(self, begin: float) -> float:
         """Share of the time since ``begin``, itself a share, that is gone."""
         return (self._elapsed() - begin) / max(1 - begin, 1e-9)
+
+    def _show(self, done: float, text: str) -> None:
+        """Progress by steps or by time, whichever ends it first."""
+        self.progress.update(min(max(done, self._elapsed()), 1.0), text)
 
     # -- stage 1 ----------------------------------------------------------------------------------
 
@@ -180,7 +175,7 @@ class Adaptation:
             if share >= 1 or self._elapsed() >= 1 or self.progress.cancelled():
                 return
             _set_rate(optimizer, ENCODER_RATE, share, step)
-            pan, lms = self._draw(self.full, [self.full.pan, self.full.lms])
+            pan, lms = self._draw(self.full, [self.full.pan, self.full.lms], BATCH)
             pan, ms = self.network.signed(pan), self.network.signed(lms)
             t = torch.randint(
                 len(self.alpha_bar), (BATCH,), generator=self.generator, device=self.device
@@ -196,39 +191,28 @@ class Adaptation:
             self._descend(loss, optimizer, self.network)
             losses = [*losses[-49:], float(loss.detach()) / 2]
             step += 1
-            self.progress.update(
-                self._elapsed(), f"training the encoders: noise error {np.mean(losses):.3f}"
-            )
+            done = ENCODER_SHARE * min(share, 1.0)
+            self._show(done, f"training the encoders: noise error {np.mean(losses):.3f}")
 
-    def _freeze_encoders(self) -> None:
-        """Give the encoders the statistics of the scene at both resolutions."""
-        domains = [self.reduced, *([self.full] if self.objective == "full" else [])]
-        for domain in domains:
-            valid = torch.from_numpy(domain.chunks.valid).to(self.device).float()
+    def _freeze(self, *parts: torch.nn.Module, patient: bool = False) -> None:
+        """Freeze parts of the network at what they see in the reduced windows of the scene."""
+        domain = self.reduced
+        valid = torch.from_numpy(domain.chunks.valid).to(self.device).float()
 
-            def windows(
-                domain: Domain = domain, valid: Tensor = valid
-            ) -> Iterator[tuple[Tensor, Callable[[], object]]]:
-                for number, weights in enumerate(valid):
-                    inputs = (domain.pan[number, None], domain.lms[number, None])
-                    yield weights[None, None], partial(self.network.features, *inputs)
+        def windows() -> Iterator[tuple[Tensor, Callable[[], object]]]:
+            for number, weights in enumerate(valid):
+                if self.progress.cancelled() and not patient:
+                    raise Cancelled()
+                inputs = (domain.pan[number, None], domain.lms[number, None])
+                yield weights[None, None], partial(self.network, *inputs)
 
-            for part in (self.network.p2m, self.network.m2p):
-                learn(part, windows)
-            domain.frozen = [layer.frozen for layer in self._layers()]
-
-    def _layers(self) -> list[Any]:
-        return [*statistics(self.network.p2m), *statistics(self.network.m2p)]
-
-    def _use(self, domain: Domain) -> None:
-        """Let the encoders have the statistics of a resolution."""
-        for layer, frozen in zip(self._layers(), domain.frozen):
-            layer.frozen = frozen
+        for part in parts:
+            learn(part, windows)
 
     # -- stage 2 ----------------------------------------------------------------------------------
 
-    def _train_head(self) -> str:
-        """Train the head; returns why it ended."""
+    def _train_head(self, done: float) -> str:
+        """Train the head, ``done`` being the share of the work before it; returns why it ended."""
         head = self.network.head
         optimizer = torch.optim.AdamW(head.parameters(), weight_decay=0.0)
         ema = EMA(head, EMA_DECAY)
@@ -248,7 +232,7 @@ class Adaptation:
                 self._descend(self._loss(share), optimizer, head)
                 ema.update(head)
                 self.step += 1
-                self.progress.update(self._elapsed(), f"training the head: step {self.step}")
+                self._show(done + (1 - done) * share, f"training the head: step {self.step}")
             if (ended and self.step) or share * VALIDATIONS >= due:
                 due = int(share * VALIDATIONS) + 1
                 scores = self._validate(ema.network)
@@ -268,11 +252,13 @@ class Adaptation:
 
     def _loss(self, share: float) -> Tensor:
         """One batch with a truth, and one without beside it if asked for."""
-        self._use(self.reduced)
         assert self.reduced.truth is not None
         images = [self.reduced.pan, self.reduced.lms, self.reduced.truth]
-        pan, lms, truth = self._draw(self.reduced, images)
-        loss = F.l1_loss(self._fused(pan, lms), truth)
+        drawn = self._draw(self.reduced, images, FRESH)
+        pan, lms, truth = (channels_last(torch.cat([x, x[:NOISY]])) for x in drawn)
+        image = self._fused(pan, lms, self._noise_at_the_end(lms))
+        loss = F.l1_loss(image, truth)
+        loss = loss + share * F.l1_loss(image[FRESH:], image[:NOISY])
         if self.objective == "full":
             weight = FULL_WEIGHT * min(1.0, 2 * share)
             loss = loss + weight * self._loss_without_truth()
@@ -280,7 +266,6 @@ class Adaptation:
 
     def _loss_without_truth(self) -> Tensor:
         """The physical loss of a batch at full resolution; patches are not turned, as MS is not."""
-        self._use(self.full)
         chunks, geometry = self.full.chunks, self.pair.geometry
         places = chunks.draw(BATCH, self.rng)
         pan, lms = self.full.patches(places, np.zeros(BATCH, int), [self.full.pan, self.full.lms])
@@ -312,24 +297,25 @@ class Adaptation:
         ms = torch.from_numpy(self.full.scale.of_image(np.stack(measured))).to(self.device)
         return physical_loss(self._fused(pan, lms), pan, ms, sensor)
 
-    def _fused(self, pan: Tensor, lms: Tensor) -> Tensor:
-        """The network on patches, every second of them with noise."""
-        noise = [
-            self._noise(torch.cat([lms, pan], 1)) * self._every_second()
-            for _ in self.network.timesteps
-        ]
+    def _fused(self, pan: Tensor, lms: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """The network on patches; only the head gets gradients."""
         with self._autocast():
             with torch.no_grad():
                 features = self.network.features(pan, lms, noise)
             image: Tensor = self.network.head(lms, *features)
         return image.float()
 
-    def _every_second(self) -> Tensor:
-        return (torch.arange(BATCH, device=self.device) % 2).float()[:, None, None, None]
+    def _noise_at_the_end(self, lms: Tensor) -> list[Tensor]:
+        """Per feature timestep the noise of a batch, of which only the last patches have some."""
+        shape = (len(lms), self.network.bands + 1, *lms.shape[2:])
+        all_noise = [torch.zeros(shape, device=self.device) for _ in self.network.timesteps]
+        for noise in all_noise:
+            noise[FRESH:] = self._noise(noise[FRESH:])
+        return all_noise
 
-    def _draw(self, domain: Domain, images: Sequence[Tensor]) -> list[Tensor]:
-        places = domain.chunks.draw(BATCH, self.rng)
-        return domain.patches(places, self.rng.integers(8, size=BATCH), images)
+    def _draw(self, domain: Domain, images: Sequence[Tensor], count: int) -> list[Tensor]:
+        places = domain.chunks.draw(count, self.rng)
+        return domain.patches(places, self.rng.integers(8, size=count), images)
 
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator, device=self.device)
@@ -357,13 +343,12 @@ class Adaptation:
 
     def _validate(self, head: torch.nn.Module) -> Scores:
         """Figures of the held-out blocks, each seen within its whole window."""
-        self._use(self.reduced)
         reduced = self.reduced
         images: list[Array | None] = [None] * len(reduced.pan)
         with torch.no_grad(), self._autocast():
             for number in np.unique(reduced.chunks.held_out[:, 0]):
-                lms = _channels_last(reduced.lms[number, None])
-                pan = _channels_last(reduced.pan[number, None])
+                lms = channels_last(reduced.lms[number, None])
+                pan = channels_last(reduced.pan[number, None])
                 image = head(lms, *self.network.features(pan, lms)).float()
                 images[number] = reduced.scale.to_dn(image[0].cpu().numpy())
         return score(reduced.chunks, images, self.ratio)
@@ -394,10 +379,6 @@ class Adaptation:
             f"{name} has {least:.3f}; no model was written.",
             "Give it more time (--minutes), or use what is better.",
         )
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float, step: int) -> None:

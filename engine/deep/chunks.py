@@ -45,7 +45,7 @@ class Images(NamedTuple):
     truth: Array | None  # (B, h, w)
     valid: Array | None  # (h, w)
     ms: Array  # (B, h', w')
-    ms_valid: Array | None  # (h', w')
+    ms_counts: Array  # (h', w') bool, those with their centre on a valid pixel of the window
     ms_window: Window
 
 
@@ -88,7 +88,7 @@ def reduced(pair: Pair, shift: Shift | None) -> tuple[Window, Read]:
             masks.append(small_valid[np.ix_(rows, cols)])
         both = np.logical_and.reduce(masks) if masks else None
         around = Window(first[1], first[0], small.shape[2], small.shape[1])
-        return Images(pan[0], lms, truth, both, small, small_valid, around)
+        return Images(pan[0], lms, truth, both, small, _counts(coarse, window, both), around)
 
     return area, read
 
@@ -103,10 +103,28 @@ def full(pair: Pair, shift: Shift | None) -> tuple[Window, Read]:
             if pan_valid is not None:
                 valid = pan_valid if valid is None else valid & pan_valid
         around = pair.geometry.ms_window(window).expand(2)
-        ms, ms_valid = pair.read_ms(around)
-        return Images(pan, lms, None, valid, ms, ms_valid, around)
+        ms, _ = pair.read_ms(around)
+        centres = [
+            pair.geometry.pan_position(axis, np.arange(start, start + size))
+            for axis, start, size in ((1, around.row, around.height), (0, around.col, around.width))
+        ]
+        return Images(pan, lms, None, valid, ms, _counts(centres, window, valid), around)
 
     return pair.scene, read
+
+
+def _counts(centres: list[Array], window: Window, valid: Array | None) -> Array:
+    """Which MS pixels, by the rows and columns of their centres, lie on valid pixels of a window.
+
+    A fusion takes the scale of the scene from the same pixels.
+    """
+    near = [np.floor(where + 0.5).astype(int) for where in centres]
+    rows, cols = near[0] - window.row, near[1] - window.col
+    inside = [(index >= 0) & (index < size) for index, size in zip((rows, cols), window.shape)]
+    out = np.outer(*inside)
+    if valid is not None:
+        out[out] = valid[np.ix_(rows[inside[0]], cols[inside[1]])].ravel()
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +158,7 @@ class Chunks:
     def scale(self, normalisation: Mapping[str, Any]) -> Scale:
         """How a model normalises the scene, from all valid pixels."""
         pan = np.concatenate([i.pan[good] for i, good in zip(self.images, self.valid)])
-        ms = [
-            i.ms.reshape(len(i.ms), -1) if i.ms_valid is None else i.ms[:, i.ms_valid]
-            for i in self.images
-        ]
+        ms = [i.ms[:, i.ms_counts] for i in self.images]
         return scale_of(normalisation, pan, np.concatenate(ms, axis=1))
 
 
@@ -237,12 +252,14 @@ def _chunks(found: list[tuple[Window, Images]], patch: int, hold_out: bool) -> C
 
 
 def _blocks(windows: list[Window], valid: Array, side: int) -> list[Window]:
-    """Blocks without invalid pixels on one grid for the whole scene."""
+    """Blocks without invalid pixels on one grid for the whole scene, from its first pixel on."""
+    col, row = windows[0][:2]
     blocks = [
-        block
+        block._replace(col=block.col + col, row=block.row + row)
         for window, good in zip(windows, valid)
-        for block in grid(window, side)
-        if block.shape == (side, side) and good[block.within(window)].all()
+        for local in [window._replace(col=window.col - col, row=window.row - row)]
+        for block in grid(local, side)
+        if block.shape == (side, side) and good[block.within(local)].all()
     ]
     return list(dict.fromkeys(blocks))
 

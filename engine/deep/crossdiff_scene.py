@@ -24,7 +24,7 @@ from .bands import band_groups
 from .crossdiff import REACH, STRIDE, CrossDiff
 from .inputs import Scale, read_pan_and_lms
 from .sampling import Settings, sharpen
-from .statistics import Moments, learn, statistics, unfrozen
+from .statistics import Moments, learn, statistics
 from .strip import Corrected, SampleMoments, Strip, from_row
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class CrossDiffScene:
     ) -> Iterator[Strip]:
         """The finished rows of ``area`` from ``first_row`` on, top to bottom."""
         if self.settings.reference:
-            yield self._in_one_piece(area, scale)
+            yield from_row(self._in_one_piece(area, scale, progress), first_row)
             return
         self._estimate(scale, PartOfProgress(progress, 0.0, 0.1))
         progress = PartOfProgress(progress, 0.1, 1.0)
@@ -104,21 +104,25 @@ class CrossDiffScene:
     # -- estimate ---------------------------------------------------------------------------------
 
     def _estimate(self, scale: Scale, progress: Progress) -> None:
-        """Freeze the statistics of the scene, for each group of bands."""
+        """Freeze the statistics of the scene, for each group of bands, or take the model's."""
+        if self.settings.statistics == "model":
+            self._frozen = [[layer.frozen for layer in self._layers]]
+            return
         windows = scattered(grid(self.pair.scene, SAMPLE_SIDE), SAMPLE)
         seen = self._look(windows, scale, progress)
-        if not any(weights.any() for _, weights in seen):
+        if not seen:
             known = windows_with_pixels(
                 self.pair, SAMPLE_SIDE, self.settings.threads or 1, progress
             )
             seen = self._look(scattered(known, SAMPLE), scale, progress)
-        seen = [(part, weights) for part, weights in seen if weights.any()]
         self._frozen = []
         for number, group in enumerate(self.groups):
             start, stop = (n / len(self.groups) for n in (number, number + 1))
             self._learn(group, seen, PartOfProgress(progress, start, stop))
 
-    def _learn(self, group: list[int], seen: list[tuple[_Part, Array]], progress: Progress) -> None:
+    def _learn(
+        self, group: list[int], seen: list[tuple[Window, _Part]], progress: Progress
+    ) -> None:
         """Freeze the statistics of one group of bands."""
         passes = 0
 
@@ -126,32 +130,43 @@ class CrossDiffScene:
             nonlocal passes
             progress.update(min(passes / len(self._layers), 1.0), "learning the scene")
             passes += 1
-            for part, weights in seen:
-                if progress.cancelled():
-                    raise Cancelled()
-                yield (
-                    torch.from_numpy(weights)[None, None].to(self.model.device),
-                    partial(self._network, part, group, 0),
-                )
+            for window, part in seen:
+                for small in grid(window, self._core):
+                    if progress.cancelled():
+                        raise Cancelled()
+                    piece = self._cut(part, small)
+                    yield self._weights(piece, small), partial(self._network, piece, group, 0)
 
-        learn(self.network, windows)
-        self._frozen.append([layer.frozen for layer in self._layers])
+        try:
+            learn(self.network, windows)
+        except (RuntimeError, MemoryError) as error:
+            self._check_memory(error)
+        else:
+            self._frozen.append([layer.frozen for layer in self._layers])
+            return
+        self._shrink(progress)
+        self._learn(group, seen, progress)
 
     def _look(
         self, windows: list[Window], scale: Scale, progress: Progress
-    ) -> list[tuple[_Part, Array]]:
-        """Each window with its halo, and the weights of its pixels: 1 inside and valid, or 0."""
+    ) -> list[tuple[Window, _Part]]:
+        """The windows that hold a valid pixel, each with its halo."""
         found = []
         for window in windows:
             if progress.cancelled():
                 raise Cancelled()
             part = self._read(window, scale)
-            weights = np.zeros(part.region.shape, np.float32)
-            weights[window.within(part.region)] = 1
-            if part.valid is not None:
-                weights[~part.valid] = 0
-            found.append((part, weights))
+            if part.valid is None or part.valid[window.within(part.region)].any():
+                found.append((window, part))
         return found
+
+    def _weights(self, part: _Part, window: Window) -> Tensor:
+        """[1,1,h,w]: 1 for the valid pixels of the window, 0 for the others and the halo."""
+        weights = np.zeros(part.region.shape, np.float32)
+        weights[window.within(part.region)] = 1
+        if part.valid is not None:
+            weights[~part.valid] = 0
+        return torch.from_numpy(weights)[None, None].to(self.model.device)
 
     # -- apply ------------------------------------------------------------------------------------
 
@@ -206,19 +221,27 @@ class CrossDiffScene:
                 image = self._drawn(part, draw)[(..., *window.within(part.region))]
                 moments.add(scale.to_dn(image))
         except (RuntimeError, MemoryError) as error:
-            if not machine.is_out_of_memory(error):
-                raise
-            if self._core <= LEAST_CORE:
-                what = f"One window of {self._core} pixels"
-                raise machine.too_small(self.model.device, what) from None
+            self._check_memory(error)
         else:
             return moments.mean, moments.deviation() if self.settings.samples > 1 else None
+        self._shrink(progress)
+        return self._in_quarters(part, window, scale, progress)
+
+    def _check_memory(self, error: BaseException) -> None:
+        """Raise an error, unless it says that smaller windows might fit into the memory."""
+        if not machine.is_out_of_memory(error):
+            raise error
+        if self._core <= LEAST_CORE:
+            what = f"One window of {self._core} pixels"
+            raise machine.too_small(self.model.device, what) from None
+
+    def _shrink(self, progress: Progress) -> None:
+        """Go on with smaller windows; what the large one held is free by now."""
         machine.release(self.model.device)
         self._core //= 2
         progress.message(
             f"The device's memory is full; going on with windows of {self._core} pixels."
         )
-        return self._in_quarters(part, window, scale, progress)
 
     def _in_quarters(
         self, part: _Part, window: Window, scale: Scale, progress: Progress
@@ -238,7 +261,8 @@ class CrossDiffScene:
     def _cut(self, part: _Part, window: Window) -> _Part:
         region = _with_halo(window).intersect(part.region)
         here = (..., *region.within(part.region))
-        return _Part(region, part.pan[here], part.lms[here], None)
+        valid = None if part.valid is None else part.valid[here[1:]]
+        return _Part(region, part.pan[here], part.lms[here], valid)
 
     def _drawn(self, part: _Part, draw: int) -> Array:
         """One sample of a part, (B, h, w) normalised: the mean over the groups of its bands."""
@@ -288,6 +312,8 @@ class CrossDiffScene:
                 f"a PAN a whole number of times the MS; these are {pan.width} x {pan.height} and "
                 f"{ms.width} x {ms.height} pixels"
             )
+        elif self.pair.scene != Window(0, 0, pan.width, pan.height):
+            trouble = "a PAN and an MS of one area; these have a part of theirs in common"
         elif pan.width * pan.height > MOST_REFERENCE_PIXELS:
             trouble = (
                 f"at most {MOST_REFERENCE_PIXELS} PAN pixels, in one piece; this scene has "
@@ -303,7 +329,7 @@ class CrossDiffScene:
             )
         self.network.head.finest_level = "reference"
 
-    def _in_one_piece(self, area: Window, scale: Scale) -> Strip:
+    def _in_one_piece(self, area: Window, scale: Scale, progress: Progress) -> Strip:
         """The whole scene at once as the authors' code does it (spec crossdiff.md, 7 and 11).
 
         Statistics are those of the input, the MS is enlarged by torch's bicubic interpolation, the
@@ -315,15 +341,22 @@ class CrossDiffScene:
         ms, ms_valid = pair.read_ms(Window(0, 0, size[1], size[0]))
         ratio = round(pair.ratio)
         up = F.interpolate(torch.from_numpy(scale.of_image(ms))[None], None, ratio, "bicubic")
-        info = pair.pan.info
-        pad = (0, self.frame.width - info.width, 0, self.frame.height - info.height)
-        lms = F.pad(up, pad, "reflect")[0].numpy()
+        beyond = [(0, whole - own) for whole, own in zip(self.frame.shape, up.shape[2:])]
+        lms = np.pad(up[0].numpy(), [(0, 0), *beyond], "symmetric")  # as the PAN is mirrored
         part = _Part(self.frame, scale.of_pan(pan)[None], lms, None)
+        self._frozen = [[None] * len(self._layers)]
         moments = SampleMoments()
-        with unfrozen(self.network):
+        try:
             for draw in range(self.settings.samples):
-                image = self._network(part, self.groups[0], draw).cpu().numpy()[0]
-                moments.add(scale.to_dn(image[(..., *area.within(self.frame))]))
+                if progress.cancelled():
+                    raise Cancelled()
+                image = self._drawn(part, draw)[(..., *area.within(self.frame))]
+                moments.add(scale.to_dn(image))
+        except (RuntimeError, MemoryError) as error:
+            if not machine.is_out_of_memory(error):
+                raise
+            what = f"A scene of {area.width} x {area.height} pixels in one piece"
+            raise machine.too_small(self.model.device, what) from None
         valid = pair.valid(self.frame, pan_valid, ms_valid, Window(0, 0, size[1], size[0]))
         deviation = moments.deviation() if self.settings.samples > 1 else None
         inside = None if valid is None else valid[area.within(self.frame)]

@@ -17,7 +17,8 @@ from . import device as machine
 from .adaptation import Adaptation, Outcome
 from .chunks import full, read_chunks, reduced
 from .crossdiff import CrossDiff
-from .models import LocalModel, choose_model, find_model
+from .inputs import as_fixed
+from .models import RATIO_TOLERANCE, LocalModel, find_model, list_models
 from .weights import Card, build_network, load_weights, save_model
 
 if TYPE_CHECKING:
@@ -45,16 +46,13 @@ def find_start(job: AdaptJob, pair: Pair, progress: Progress) -> Start:
     if job.start == SCRATCH:
         return Start(None, "From scratch, as asked for.")
     if job.start is None:
-        try:
-            found, _ = choose_model("crossdiff", pair.bands, pair.ratio, pair.sensor.key)
-        except WhetstoneError:
-            found = None
-        if found is None or found.card.bands != pair.bands:
+        best = _best_fit(pair)
+        if best is None:
             return Start(
                 None,
                 f"From scratch: no CrossDiff model here has {pair.bands} bands and this ratio.",
             )
-        return Start(found, f"From the model {found.name}.")
+        return Start(best, f"From the model {best.name}.")
     found = find_model(job.start, progress)
     card = found.card
     if card.architecture != "crossdiff" or card.bands != pair.bands:
@@ -65,6 +63,23 @@ def find_start(job: AdaptJob, pair: Pair, progress: Progress) -> Start:
             f"Name another one, or start with --from {SCRATCH}.",
         )
     return Start(found, f"From the model {found.name}.")
+
+
+def _best_fit(pair: Pair) -> LocalModel | None:
+    """The CrossDiff model of the pair's bands and ratio, of its sensor if there is one."""
+    fitting = [
+        model
+        for model in list_models()
+        if model.card.architecture == "crossdiff"
+        and model.card.bands == pair.bands
+        and abs(pair.ratio / model.card.ratio - 1) <= RATIO_TOLERANCE
+    ]
+
+    def badness(model: LocalModel) -> tuple[bool, float]:
+        card = model.card
+        return pair.sensor.key not in card.sensors, abs(pair.ratio / card.ratio - 1)
+
+    return min(fitting, key=badness, default=None)
 
 
 def fit(
@@ -90,9 +105,9 @@ def fit(
     if start.model is not None:
         load_weights(start.model.path, start.model.card, network)
     try:
-        reading = PartOfProgress(progress, 0.02, 0.05)
-        small = read_chunks(*reduced(pair, shift), hold_out=True, progress=reading)
-        large = read_chunks(*full(pair, shift), hold_out=False, progress=reading)
+        first, second = (PartOfProgress(progress, a, a + 0.015) for a in (0.02, 0.035))
+        small = read_chunks(*reduced(pair, shift), hold_out=True, progress=first)
+        large = read_chunks(*full(pair, shift), hold_out=False, progress=second)
         left = deadline - time.monotonic()
         if left <= 0:
             raise WhetstoneError(
@@ -100,13 +115,16 @@ def fit(
                 f"The {job.minutes:g} minutes were over before training began.",
                 "Give it more (--minutes).",
             )
+        if card.normalisation["kind"] not in ("full_scale", "fixed"):
+            # of this scene, so that parts of it and its full resolution are treated alike
+            card = replace(card, normalisation=as_fixed(small.scale(card.normalisation)))
         adaptation = Adaptation(
             network.to(device),
             small,
             large,
             pair,
             objective=job.objective,
-            normalisation=card.normalisation,
+            scale=small.scale(card.normalisation),
             seed=job.seed,
             seconds=left,
             steps=job.steps,
@@ -123,7 +141,7 @@ def fit(
 
 
 def _card(job: AdaptJob, pair: Pair, start: Start) -> Card:
-    """The card of the model to come; what its inputs are like is that of the one it starts from."""
+    """The card of the model to come; its inputs are made as those of the one it starts from."""
     roles = pair.sensor.roles
     facts: dict[str, Any] = {
         "adapted_to": {
@@ -149,6 +167,7 @@ def _card(job: AdaptJob, pair: Pair, start: Start) -> Card:
             parameters={"bands": pair.bands, "centred": True},
             bands=pair.bands,
             normalisation={"kind": "standard"},
+            statistics="model",
             limits=(None, None),
             training=facts,
             licence=licence,
@@ -159,6 +178,7 @@ def _card(job: AdaptJob, pair: Pair, start: Start) -> Card:
     return replace(
         base,
         training=facts,
+        statistics="model",
         licence=f"{licence}; of the weights it started from: {base.licence or 'not stated'}",
         sha256="",
         **common,

@@ -11,7 +11,7 @@ from ..jobs import NOISES, PRESETS, STATISTICS
 from ..types import PartOfProgress
 from . import device as machine
 from .crossdiff_scene import CrossDiffScene
-from .inputs import estimate_scale
+from .inputs import Scale, estimate_scale
 from .models import choose_model, describe_fit, find_model
 from .sampling import Settings
 from .scene import SceneSampler
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .strip import Strip
 
 MOST_SAMPLES = 64
+#: Deviations between two scenes from which on a model of one is doubtful for the other, or refused.
+UNLIKE, MOST_UNLIKE = 1.5, 4.0
 
 
 class DeepFusion:
@@ -69,12 +71,13 @@ class DeepFusion:
             threads=threads,
             consistency=job.consistency,
             noise=job.noise,
+            statistics=statistics,
             reference=job.preset == "reference",
         )
-        in_windows = architecture == "ssdiff" or statistics == "window"
+        in_windows = statistics == "window" and job.preset != "reference"
         try:
             self._model = read_model(found.path, device)
-            make = SceneSampler if in_windows else CrossDiffScene
+            make = SceneSampler if in_windows or architecture == "ssdiff" else CrossDiffScene
             self._sampler: SceneSampler | CrossDiffScene = make(self._model, pair, self._settings)
         except (RuntimeError, MemoryError) as error:
             if not machine.is_out_of_memory(error):
@@ -114,6 +117,9 @@ class DeepFusion:
         self._sampler.pair = pair
         self._check_range(scene, progress)
         scale = estimate_scale(self._model.card.normalisation, scene)
+        if self._model.card.normalisation["kind"] == "fixed":
+            scale = scale.ordered(self._sampler.groups[0])
+            self._check_likeness(scene, scale, progress)
         return self._sampler.strips(area, scale, first_row, progress)
 
     def _check_range(self, scene: Scene, progress: Progress) -> None:
@@ -137,6 +143,24 @@ class DeepFusion:
                 f"lies below {top:g}. Judge the result with care."
             )
 
+    def _check_likeness(self, scene: Scene, scale: Scale, progress: Progress) -> None:
+        """Refuse scenes that are much brighter or darker than the one a model was adapted to."""
+        pan, ms = scene.percentiles(50)
+        away = [abs(pan - scale.pan_offset) / scale.pan, *(abs(ms - scale.ms_offset) / scale.ms)]
+        most, name = float(max(away)), self._model.card.name
+        told = (
+            f"The medians of this scene lie up to {most:.1f} deviations from the means of the one "
+            f"that {name} was adapted to"
+        )
+        if most > MOST_UNLIKE:
+            raise WhetstoneError(
+                "MODEL_RANGE",
+                f"{told}; {MOST_UNLIKE:g} is the most.",
+                "Adapt a model to this scene (whetstone adapt).",
+            )
+        if most > UNLIKE:
+            progress.message(f"{told}. Judge the result with care, or adapt a model to this scene.")
+
 
 def _settled(job: FuseJob) -> FuseJob:
     """The job with its noise decided, so that it can be repeated: fresh noise becomes a seed."""
@@ -147,6 +171,13 @@ def _settled(job: FuseJob) -> FuseJob:
                 f"There is no {key} {getattr(job, key)!r}.",
                 f"Choose {', '.join(known)}.",
             )
+    if job.preset == "reference" and (job.coregister or job.statistics != "auto"):
+        raise WhetstoneError(
+            "REFERENCE",
+            "The reference preset ties arrays by their indices and takes the statistics of the "
+            "whole input, without --coregister and --statistics.",
+            "Leave these or the preset out.",
+        )
     noise, seed = job.noise, job.seed
     if noise == "auto":
         fresh = job.preset == "reference"

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
+from ..interpolation import lagrange_taps
 from ..metrics.reference import ergas, q2n, sam
-from ..mtf import correlate_separable, product_kernel
+from .degradation import down_matrix, matrix
 
 if TYPE_CHECKING:
-    from ..types import Array
+    from ..types import Array, Window
     from .chunks import Chunks, Images
 
 Scores = dict[str, float]
@@ -39,16 +40,34 @@ def score(chunks: Chunks, images: Sequence[Array | None], ratio: float) -> Score
     }
 
 
-def glp(images: Images, gains: Sequence[float], ratio: float) -> Array:
-    """MTF-GLP-FS (Vivone et al. 2018) of one window, (B, h, w), regressed over that window."""
+def glp(images: Images, window: Window, gains: Sequence[float], ratio: int) -> Array:
+    """MTF-GLP-FS (Vivone et al. 2018) of one window, (B, h, w), regressed over its valid pixels.
+
+    Args:
+        images: Of a reduced window.
+        window: Where it lies.
+        gains: MTF of the bands at the Nyquist frequency of the MS.
+        ratio: PAN pixels per MS pixel.
+    """
     pan = images.pan.astype(np.float64)
+    valid = np.ones(pan.shape, bool) if images.valid is None else images.valid
     out = np.empty(images.lms.shape)
     for band, gain in enumerate(gains):
-        kernel = product_kernel(gain, ratio)
-        wide = np.pad(pan, len(kernel) // 2, mode="symmetric")
-        low = correlate_separable(wide, kernel, kernel)
+        rows, cols = (
+            _down_and_up(gain, ratio, start, size)
+            for start, size in ((window.row, window.height), (window.col, window.width))
+        )
+        low = rows @ pan @ cols.T
         lms = images.lms[band].astype(np.float64)
-        spread = np.cov(low.ravel(), pan.ravel())[0, 1]
-        weight = np.cov(lms.ravel(), pan.ravel())[0, 1] / spread if spread > 0 else 0.0
+        spread = np.cov(low[valid], pan[valid])[0, 1]
+        weight = np.cov(lms[valid], pan[valid])[0, 1] / spread if spread > 0 else 0.0
         out[band] = lms + weight * (pan - low)
     return out
+
+
+def _down_and_up(gain: float, ratio: int, start: int, size: int) -> Array:
+    """A band's sensor and the interpolation back along one axis of a window, (size, size)."""
+    phase = (ratio - 1) / 2
+    up = lagrange_taps((np.arange(start, start + size) - phase) / ratio)
+    places = ratio * np.arange(up.first, up.stop) + phase - start
+    return matrix(up.shifted(up.first), len(places)) @ down_matrix(gain, ratio, places, size)

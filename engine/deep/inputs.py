@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -47,6 +47,11 @@ class Scale:
     pan_offset: float
     ms_offset: Array  # (B,) float32
 
+    def ordered(self, bands: Sequence[int]) -> Scale:
+        """The scale of an image whose band ``bands[k]`` is the k-th of this one."""
+        order = np.argsort(bands)
+        return replace(self, ms=self.ms[order], ms_offset=self.ms_offset[order])
+
     def first(self, bands: int) -> Scale:
         """The scale of the first bands alone."""
         return replace(self, ms=self.ms[:bands], ms_offset=self.ms_offset[:bands])
@@ -73,6 +78,8 @@ def scale_of(normalisation: Mapping[str, Any], pan: Array, ms: Array) -> Scale:
     kind, flat = normalisation["kind"], ms.reshape(len(ms), -1)
     if kind == "full_scale":
         return _full_scale(normalisation, len(ms))
+    if kind == "fixed":
+        return _fixed(normalisation)
     if kind == "standard":
         spread = pan.std(dtype=np.float64), flat.std(axis=1, dtype=np.float64)
         return _scale(*spread, pan.mean(dtype=np.float64), flat.mean(axis=1, dtype=np.float64))
@@ -86,11 +93,29 @@ def estimate_scale(normalisation: Mapping[str, Any], scene: Scene) -> Scale:
     kind = normalisation["kind"]
     if kind == "full_scale":
         return _full_scale(normalisation, scene.bands)
+    if kind == "fixed":
+        return _fixed(normalisation)
     if kind == "standard":
         pan, ms = scene.moments(lambda f: {"pan": f.pan}, lambda f: {"ms": f.ms})
         spread = float(pan.std("pan")[0]), ms.std("ms")
         return _scale(*spread, float(pan.mean("pan")[0]), ms.mean("ms"))
     return _scale(*scene.percentiles(float(normalisation["value"])))
+
+
+def as_fixed(scale: Scale) -> dict[str, Any]:
+    """A scale as a model's normalisation, whatever the scene: offsets and divisors."""
+    bands = zip(scale.ms_offset.tolist(), scale.ms.tolist())
+    return {
+        "kind": "fixed",
+        "pan": [scale.pan_offset, scale.pan],
+        "ms": [list(pair) for pair in bands],
+    }
+
+
+def _fixed(normalisation: Mapping[str, Any]) -> Scale:
+    offset, divisor = normalisation["pan"]
+    offsets, divisors = np.array(normalisation["ms"]).T
+    return _scale(divisor, divisors, offset, offsets)
 
 
 def _full_scale(normalisation: Mapping[str, Any], bands: int) -> Scale:

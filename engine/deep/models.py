@@ -196,6 +196,8 @@ def _misfit(card: Card, bands: int, ratio: float) -> str:
     """Why a model cannot do a pair, "" if it can. One band too few is made up by a repeated one."""
     if card.bands > bands + 1:
         return f"it needs {card.bands} bands, and the image has {bands}"
+    if card.normalisation["kind"] == "fixed" and card.bands != bands:
+        return f"it was adapted to {card.bands} bands, and the image has {bands}"
     if abs(ratio / card.ratio - 1) > RATIO_TOLERANCE:
         return f"it was trained for ratio {card.ratio:g}, and this pair has {ratio:.4g}"
     return ""

@@ -12,7 +12,7 @@ from ..errors import WhetstoneError
 from ..sensors import SENSORS
 from . import release_crossdiff, release_ssdiff
 from .checkpoint import Checkpoint, read_checkpoint
-from .weights import Card, build_network, put_tensors, read_card, save_model
+from .weights import Card, build_network, put_model, read_card, save_model
 
 #: What both authors' codes divide images of every sensor by.
 FULL_SCALE = 2047.0
@@ -85,6 +85,6 @@ def _import_own(file: Checkpoint, out: Path) -> Card:
         )
     card = read_card(beside)
     network = build_network(card)
-    put_tensors(network, file.tensors, file.path)
+    put_model(network, card, file.tensors, file.path)
     training = {**card.training, **file.origin()}
     return save_model(out, network, replace(card, name=out.stem, training=training))

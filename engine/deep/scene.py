@@ -24,6 +24,7 @@ from .bands import band_groups
 from .crossdiff import FEATURE_TIMESTEPS, CrossDiff
 from .inputs import Grid, Inputs, Scale, read_inputs
 from .sampling import Batch, Settings, sample, sharpen, timesteps_of
+from .statistics import unfrozen
 from .strip import Corrected, SampleMoments, Strip
 
 if TYPE_CHECKING:
@@ -194,18 +195,14 @@ class SceneSampler:
             return gathered(lambda row, task: row.noise(task, step))
 
         try:
-            batch = Batch(
-                gathered(_WindowRow.pan_of),
-                gathered(_WindowRow.lms_of),
-                gathered(_WindowRow.ms_of),
-            )
+            pan, lms = gathered(_WindowRow.pan_of), gathered(_WindowRow.lms_of)
             if self.crossdiff:
                 pulse()
-                images = self._sharpened(batch, noise)
+                images = self._sharpened(pan, lms, noise)
             else:
                 images = sample(
                     self.model,
-                    batch,
+                    Batch(pan, lms, gathered(_WindowRow.ms_of)),
                     noise,
                     steps=self.steps,
                     sampler=self.settings.sampler,
@@ -221,11 +218,12 @@ class SceneSampler:
                 raise machine.too_small(device, what) from None
             return None
 
-    def _sharpened(self, batch: Batch, noise: Callable[[int], Tensor]) -> Tensor:
+    def _sharpened(self, pan: Tensor, lms: Tensor, noise: Callable[[int], Tensor]) -> Tensor:
         """CrossDiff's pass over windows with statistics of their own."""
         count = len(self.model.card.parameters.get("timesteps", FEATURE_TIMESTEPS))
         noises = None if self.settings.noise == "zero" else [noise(i) for i in range(count)]
-        return sharpen(self.model, batch.pan, batch.lms, noises, self.precision)
+        with unfrozen(self.model.network):
+            return sharpen(self.model, pan, lms, noises, self.precision)
 
     def _probe(self, precision: str) -> Tensor:
         """One step on a window of smooth noise, the same on every machine."""
@@ -233,11 +231,12 @@ class SceneSampler:
         side, ratio = card.window, round(card.ratio)
         square = Window(0, 0, side, side)
         ground = np.clip(0.4 + 0.1 * NoiseField(1).read(square, card.bands + 1), 0, 1)
+        if self.crossdiff:
+            pan, lms = (torch.from_numpy(p)[None].to(device) for p in (ground[:1], ground[1:]))
+            return sharpen(self.model, pan, lms, None, precision)
         ms = ground[1:, ::ratio, ::ratio]
         parts = (ground[:1], np.kron(ms, np.ones((1, ratio, ratio), np.float32)), ms)
         batch = Batch(*(torch.from_numpy(np.ascontiguousarray(p))[None].to(device) for p in parts))
-        if self.crossdiff:
-            return sharpen(self.model, batch.pan, batch.lms, None, precision)
         start = torch.from_numpy(NoiseField(2).read(square, card.bands))[None].to(device)
         return sample(self.model, batch, lambda _: start, steps=1, precision=precision)
 

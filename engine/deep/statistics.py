@@ -9,11 +9,14 @@ is convolutions, whose windows join exactly.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Callable, Iterable, Iterator, NamedTuple
+from typing import Callable, Iterable, Iterator, Mapping, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+#: Of the names of frozen moments beside weights.
+_PREFIX = "frozen_"
 
 
 class Moments(NamedTuple):
@@ -28,6 +31,11 @@ class Statistic(nn.Module):
 
     frozen: Moments | None = None
     _recorder: _Recorder | None = None
+
+    def move(self, device: torch.device) -> None:
+        """Take what is frozen to a device."""
+        if self.frozen is not None:
+            self.frozen = Moments(*(values.to(device) for values in self.frozen))
 
     def moments(self, x: Tensor) -> Moments:
         """The moments to use for x [B,C,H,W]."""
@@ -81,6 +89,33 @@ class ChannelMean(Statistic):
 def statistics(network: nn.Module) -> list[Statistic]:
     """The layers of a network whose results depend on the whole image."""
     return [layer for layer in network.modules() if isinstance(layer, Statistic)]
+
+
+def frozen_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """What a network is frozen at, by names as in a state dict."""
+    return {
+        f"{name}.{_PREFIX}{kind}": values
+        for name, layer in network.named_modules()
+        if isinstance(layer, Statistic) and layer.frozen is not None
+        for kind, values in zip(Moments._fields, layer.frozen)
+    }
+
+
+def freeze_at(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Freeze a network at what :func:`frozen_tensors` gave; returns the other tensors."""
+    layers = {n: layer for n, layer in network.named_modules() if isinstance(layer, Statistic)}
+    found: dict[str, dict[str, Tensor]] = {}
+    rest = {}
+    for name, values in tensors.items():
+        owner, dot, kind = name.rpartition(f".{_PREFIX}")
+        if dot and owner in layers:
+            found.setdefault(owner, {})[kind] = values
+        else:
+            rest[name] = values
+    for owner, parts in found.items():
+        if set(parts) == set(Moments._fields):
+            layers[owner].frozen = Moments(**parts)
+    return rest
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from ..errors import WhetstoneError
 from . import crossdiff, ssdiff
 from .device import pick_device
 from .schedule import SCHEDULES, SPACINGS
+from .statistics import freeze_at, frozen_tensors, statistics
 
 CARD_VERSION = 1
 #: What a card's ``architecture`` may name.
@@ -38,8 +39,9 @@ ARCHITECTURES: Dict[str, Callable[..., nn.Module]] = {
     "ssdiff": ssdiff.SSDiff,
     "crossdiff": crossdiff.CrossDiff,
 }
-#: Where the statistics of CrossDiff's norms and gates may come from: the scene, or each window.
-STATISTICS = ("scene", "window")
+#: Where the statistics of CrossDiff's norms and gates may come from: the scene, each window, or the
+#: model, which is frozen at those of the scene it was adapted to.
+STATISTICS = ("scene", "window", "model")
 
 
 #: What a card does not say because it means nothing to the architecture.
@@ -66,14 +68,15 @@ class Card:
         normalisation: ``{"kind": "full_scale", "value": DN}`` divides PAN and MS by one number;
             ``{"kind": "percentile", "value": 99.5}`` divides PAN and each band by that percentile
             of the scene's own values; ``{"kind": "standard", ...}`` gives each mean 0 and
-            deviation 1.
+            deviation 1; ``{"kind": "fixed", "pan": [offset, divisor], "ms": [[offset, divisor],
+            ...]}`` treats every scene like the one the model was adapted to.
         limits: Range of a normalised image, (low, high), None for open.
         residual_scale: What the residual is multiplied by before it is diffused (spec §3.3).
         schedule: ``{"kind": "cosine" | "linear", "timesteps": T}``; with ``"spacing": "trailing"``
             few steps start at the top of it, as models of large ``residual_scale`` need.
         steps: Sampling steps to use unless the user says otherwise (SSDiff).
         start: What sampling starts from: "noise", or "zero" for a one-step student (SSDiff).
-        statistics: Where those of norms and gates come from (CrossDiff): "scene" or "window".
+        statistics: Where those of norms and gates come from (CrossDiff), see STATISTICS.
         training: Data, config, command, iterations ... of the training.
         licence: Of the weights, and of the data as far as known.
         scores: Figures by scene or sensor.
@@ -149,7 +152,8 @@ def build_network(card: Card) -> nn.Module:
 def save_model(path: str | os.PathLike[str], network: nn.Module, card: Card) -> Card:
     """Write weights and card; both appear only when complete. Returns the card with its hash."""
     target = Path(path)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    values = {**network.state_dict(), **(frozen_tensors(network) if frozen(card) else {})}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in values.items()}
     part = target.with_name(target.name + ".part")
     card_part = target.with_name(target.name + ".card.part")
     try:
@@ -167,6 +171,11 @@ def save_model(path: str | os.PathLike[str], network: nn.Module, card: Card) -> 
             with suppress(OSError):
                 leftover.unlink()
     return card
+
+
+def frozen(card: Card) -> bool:
+    """Whether a model's statistics are its own, and lie beside its weights."""
+    return card.architecture == "crossdiff" and card.statistics == "model"
 
 
 def file_hash(path: Path) -> str:
@@ -228,6 +237,11 @@ def read_card(path: Path) -> Card:
 
 def _scales(card: Card) -> bool:
     kind, value = card.normalisation.get("kind"), card.normalisation.get("value")
+    if kind == "fixed":
+        pairs = [card.normalisation.get("pan"), *(card.normalisation.get("ms") or [])]
+        numbers = Tuple[float, float]
+        sound = all(_suits(pair, numbers) and pair[1] > 0 for pair in pairs)
+        return sound and len(pairs) == 1 + card.bands
     scaled = kind in ("full_scale", "percentile")
     return kind == "standard" or (scaled and isinstance(value, (int, float)) and value > 0)
 
@@ -246,6 +260,7 @@ _MEANINGS: Dict[str, Callable[[Card], bool]] = {
     "window": lambda card: card.window % step_of(card.architecture, card.ratio) == 0,
     "parameters": lambda card: (
         card.architecture != "crossdiff"
+        or card.normalisation["kind"] == "fixed"
         or card.parameters.get("centred", False) == (card.normalisation["kind"] == "standard")
     ),
 }
@@ -281,7 +296,15 @@ def load_weights(path: Path, card: Card, network: nn.Module) -> None:
         raise WhetstoneError(
             "MODEL_DAMAGED", f"'{path}' is no sound safetensors file: {error}."
         ) from None
-    put_tensors(network, tensors, path)
+    put_model(network, card, tensors, path)
+
+
+def put_model(network: nn.Module, card: Card, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy the tensors of a model of our own into its network, statistics as well as weights."""
+    rest = freeze_at(network, tensors) if frozen(card) else tensors
+    put_tensors(network, rest, path)
+    if frozen(card) and not any(layer.frozen for layer in statistics(network)):
+        raise WhetstoneError("MODEL_INVALID", f"'{path}' lacks the statistics its card promises.")
 
 
 def put_tensors(
@@ -323,4 +346,6 @@ def read_model(path: Path, device: str | torch.device = "cpu") -> Model:
     network = build_network(card)
     load_weights(path, card, network)
     where = pick_device(device) if isinstance(device, str) else device
+    for layer in statistics(network):
+        layer.move(where)
     return Model(card, network.to(where).eval(), where)

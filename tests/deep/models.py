@@ -1,12 +1,17 @@
-"""Small SSDiff models for tests of scenes: quick, with residuals as small as real ones."""
+"""Models for tests of scenes, with residuals as small as real ones."""
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import lru_cache
+
 import torch
 from plain import filled
+from whetstone.engine.deep.crossdiff import CrossDiff
 from whetstone.engine.deep.weights import Card, Model, save_model
 
-SIDE = 32  # of the windows: four times quicker than 64
+SIDE = 32  # of SSDiff's windows: four times quicker than 64
+FULL_SCALE = {"kind": "full_scale", "value": 2047.0}
 
 
 def make_network(bands=4, ratio=4, strength=0.03):
@@ -22,7 +27,7 @@ def make_network(bands=4, ratio=4, strength=0.03):
 def make_card(bands=4, ratio=4, **more):
     """The card of such a network."""
     more = {
-        "normalisation": {"kind": "full_scale", "value": 2047.0},
+        "normalisation": FULL_SCALE,
         "limits": (None, None),
         "window": SIDE if ratio != 3 else 36,
         "phase": (ratio - 1) / 2,
@@ -42,4 +47,28 @@ def write_model(folder, bands=4, ratio=4, name="tiny", **more):
     """The same on disk; its path."""
     path = folder / f"{name}.safetensors"
     save_model(path, make_network(bands, ratio), make_card(bands, ratio, **more))
+    return str(path)
+
+
+@lru_cache(maxsize=4)
+def _crossdiff(bands, strength, timesteps, centred):
+    torch.manual_seed(0)
+    network = CrossDiff(bands, timesteps, centred=centred).requires_grad_(False).eval()
+    network.head.conv2.weight.mul_(strength)
+    return network
+
+
+def make_crossdiff(bands=4, *, ratio=4.0, strength=0.1, timesteps=(50,), centred=False, **more):
+    """A CrossDiff model in memory; its residual has a deviation of about ``strength / 10``."""
+    parameters = {"bands": bands, "timesteps": list(timesteps), "centred": centred}
+    more = {"normalisation": FULL_SCALE, "limits": (None, None), **more}
+    card = Card("drawn", "crossdiff", parameters, bands, ratio, **more)
+    network = deepcopy(_crossdiff(bands, strength, timesteps, centred))
+    return Model(card, network, torch.device("cpu"))
+
+
+def write_crossdiff(folder, bands=4, **more):
+    """The same on disk; its path."""
+    path, model = folder / "drawn.safetensors", make_crossdiff(bands, **more)
+    save_model(path, model.network, model.card)
     return str(path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from models import SIDE, make_model, write_model
-from scenes import Ground, header, make_pair, read, source, write
+from scene_jobs import StopAt, bounds, killed
+from scenes import LEFT, PIXEL, TOP, Ground, header, make_pair, read, source, write
 from whetstone.engine import Cancelled, Progress, WhetstoneError, run
 from whetstone.engine.deep import device as machine
 from whetstone.engine.deep import scene as scene_module
@@ -23,22 +22,9 @@ from whetstone.engine.fields import WindowFields
 from whetstone.engine.mtf import product_kernel
 from whetstone.engine.pair import open_pair
 from whetstone.engine.raster import BandInfo
-from whetstone.engine.raster import backend as make_backend
 from whetstone.engine.types import Window
 
 FULL_SCALE = {"kind": "full_scale", "value": 2047.0}
-PIXEL, LEFT, TOP = 0.5, 500000.0, 4600000.0
-
-
-@pytest.fixture(scope="session")
-def backend():
-    return make_backend("rasterio")
-
-
-@pytest.fixture(scope="session")
-def pair(tmp_path_factory, backend):
-    """128 x 152 PAN pixels: windows of 32 do not fit into it evenly."""
-    return make_pair(backend, tmp_path_factory.mktemp("pair"), (128, 152))
 
 
 @pytest.fixture(scope="session")
@@ -65,12 +51,6 @@ def consistent(tmp_path_factory, backend, pair, model):
     out = tmp_path_factory.mktemp("consistent") / "fused.tif"
     run(job_of(pair, model, out, consistency=True))
     return read(backend, out)[0]
-
-
-def bounds(col, row, width, height):
-    """Bounds of a part in PAN pixels."""
-    left, top = LEFT + PIXEL * col, TOP - PIXEL * row
-    return left, top - PIXEL * height, left + PIXEL * width, top
 
 
 # -- geometry and radiometry ----------------------------------------------------------------------
@@ -219,58 +199,20 @@ def test_seeds_matter_a_little_and_repeat(tmp_path, backend, pair, model, whole)
     assert not np.array_equal(images[0], whole)
 
 
-class StopAt(Progress):
-    """Cancels at a fraction of the job."""
-
-    def __init__(self, fraction):
-        self.fraction, self.at, self.said = fraction, 0.0, []
-
-    def update(self, fraction, text=""):
-        self.at = fraction
-
-    def message(self, text):
-        self.said.append(text)
-
-    def cancelled(self):
-        return self.at > self.fraction
-
-
 def test_cancel_leaves_nothing(tmp_path, pair, model):
     with pytest.raises(Cancelled):
         run(job_of(pair, model, tmp_path / "c.tif"), StopAt(0.5))
     assert not list(tmp_path.iterdir())
 
 
-KILLED = """
-import os, signal, sys
-from whetstone.engine import Progress, job_from_json, run
-from whetstone.engine import strips
-from whetstone.engine.raster import output
-output._JOURNAL_SECONDS, strips.CHUNK_ROWS = 0.0, 40
-class Killer(Progress):
-    def update(self, fraction, text=""):
-        if fraction > 0.6 and text == "sampling":
-            os.kill(os.getpid(), signal.SIGKILL)
-run(job_from_json(sys.stdin.read()), Killer())
-"""
-
-
 @pytest.mark.parametrize("consistency", [False, True])
 def test_a_killed_run_is_resumed_to_the_same_image(tmp_path, backend, pair, model, consistency):
-    from whetstone.engine import job_to_json
-
     if consistency:  # its rows come later, so that a taller scene is needed
         pair = make_pair(backend, tmp_path / "tall", (48, 352))
     height = header(backend, pair.pan).height
     more = {"samples": 2, "consistency": consistency, "steps": 1}
     job = job_of(pair, model, tmp_path / "r.tif", uncertainty=str(tmp_path / "u.tif"), **more)
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED], input=job_to_json(job), text=True, capture_output=True
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert not (tmp_path / "r.tif").exists()
-    rows = json.loads((tmp_path / "r.part.json").read_text())["rows_done"]
-    assert 0 < rows < height
+    assert 0 < killed(job) < height
     watch = StopAt(2)
     run(job, watch)
     assert any("Resuming" in text for text in watch.said)
@@ -286,12 +228,7 @@ def test_another_model_does_not_resume(tmp_path, pair, model):
     job = job_of(pair, model, tmp_path / "r.tif")
     (tmp_path / "other").mkdir()
     other = write_model(tmp_path / "other", steps=3)
-    from whetstone.engine import job_to_json
-
-    subprocess.run(
-        [sys.executable, "-c", KILLED], input=job_to_json(job), text=True, capture_output=True
-    )
-    assert (tmp_path / "r.part.json").exists()
+    assert killed(job) > 0
     watch = StopAt(2)
     run(replace(job, model=other), watch)
     assert not any("Resuming" in text for text in watch.said)

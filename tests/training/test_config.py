@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from config import CONFIGS, read_config
+from config import CONFIGS, CrossDiffConfig, SSDiffConfig, read_config
 from whetstone.engine.deep.weights import build_network
+from whetstone.engine.errors import WhetstoneError
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -26,6 +27,68 @@ def test_published_set_ups(name, bands, divisor, iterations):
     assert (config.normalisation, config.normalisation_value) == ("full_scale", divisor)
     assert (config.lr, config.lr_end, config.ema, config.augment) == (1e-3, 1e-3, 0.9999, False)
     assert (config.patch, config.clip, config.residual_scale) == (64, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "patch", "iterations"),
+    [
+        ("crossdiff-qb-pretrain", 256, 217_000),
+        ("crossdiff-qb", 64, 43_400),
+        ("crossdiff-reference", 256, 10_850),
+    ],
+)
+def test_published_set_ups_of_crossdiff(name, patch, iterations):
+    config = read_config(name)
+    assert (config.patch, config.iterations, config.batch) == (patch, iterations, 32)
+    assert (config.normalisation, config.normalisation_value) == ("full_scale", 2047)
+    assert (config.lr, config.augment, config.dropout) == (3e-4, False, 0.1)
+    assert (config.small_t, config.timesteps, config.gate) == (0.0, (50,), "leaky")
+    reference = name == "crossdiff-reference"
+    found = (config.finest_level, config.noise, config.statistics, config.loss, config.objective)
+    if reference:
+        assert found == ("reference", "random", "window", "reference", "full")
+    else:
+        assert found == ("live", "mixed", "scene", "physical", "reduced")
+
+
+def test_the_architecture_chooses_the_keys(config, crossdiff):
+    plain, cross = read_config(str(config())), read_config(str(crossdiff(timesteps=[20, 50])))
+    assert (type(plain), type(cross)) == (SSDiffConfig, CrossDiffConfig)
+    assert read_config(str(config(architecture="ssdiff"))) == plain
+    card = cross.card("x", CONFIGS, 1.5, ("qb",))
+    assert (card.architecture, card.statistics, card.sensors) == ("crossdiff", "scene", ("qb",))
+    assert card.parameters["timesteps"] == [20, 50] and not card.parameters["centred"]
+    centred = read_config(str(crossdiff(normalisation="standard"))).card("x", CONFIGS, 1.5, ())
+    assert centred.parameters["centred"] and centred.normalisation == {"kind": "standard"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width": 32}, "unknown: width"),
+        ({"architecture": "unet"}, "architecture = 'unet'"),
+        ({"loss": "qnr"}, "loss = 'qnr'"),
+        ({"objective": "half"}, "objective = 'half'"),
+        ({"noise": "fixed"}, "noise = 'fixed'"),
+        ({"gate": "open"}, "gate = 'open'"),
+        ({"patch": 20}, "patch must be a multiple of 8"),
+        ({"dropout": 1.5}, "dropout is a share"),
+        ({"small_t": -0.1}, "small_t is a share"),
+        ({"guidance": -1.0}, "guidance must not be negative"),
+        ({"any_bands": True}, 'statistics = "window"'),
+        ({"loss": "reference", "normalisation": "standard"}, '"standard" gives them mean 0'),
+    ],
+)
+def test_configs_of_crossdiff_that_do_not_fit(changes, words, crossdiff):
+    with pytest.raises(WhetstoneError) as caught:
+        read_config(str(crossdiff(**changes)))
+    assert caught.value.code == "CONFIG" and words in str(caught.value)
+
+
+def test_timesteps_that_are_none(crossdiff, start, both, tmp_path, capsys):
+    path = crossdiff(timesteps=[0])
+    assert start("pretrain_crossdiff", path, "--patches", both, "--out", tmp_path / "run") == 1
+    assert "timesteps [0]" in capsys.readouterr().err
 
 
 def test_learning_rate_warms_up_and_falls(config):

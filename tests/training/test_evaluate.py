@@ -20,6 +20,7 @@ for folder in (ROOT / "training", ROOT / "tests" / "unit"):
 
 import evaluate  # noqa: E402
 from scenes import Ground, as_type, coarse_grid, fine_grid, make_pair, write  # noqa: E402
+from whetstone.engine.deep.crossdiff import CrossDiff  # noqa: E402
 from whetstone.engine.deep.ssdiff import SSDiff  # noqa: E402
 from whetstone.engine.deep.weights import Card, save_model  # noqa: E402
 
@@ -234,6 +235,33 @@ def test_steps_and_names_of_models(call, folder, model, tmp_path):
     one, two, *_ = (row["scores"]["ergas"] for row in data["rows"])
     assert one != two
     assert list(section(page, "QuickBird, reduced resolution (1 scene)"))[1:] == names
+
+
+@pytest.fixture(scope="module")
+def crossdiff(tmp_path_factory):
+    """A CrossDiff model with random weights and small residuals."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "weights.safetensors"
+    network = CrossDiff(bands=4)
+    with torch.no_grad():
+        for parameter in network.head.conv2.parameters():
+            parameter.mul_(0.01)
+    save_model(path, network, Card("cross", "crossdiff", {"bands": 4}, 4, 4))
+    return path
+
+
+def test_models_of_either_architecture(call, folder, model, crossdiff, tmp_path):
+    """Steps are SSDiff's; CrossDiff takes one pass."""
+    status, page, data, _ = call(
+        folder, "--only", "QB_*", "--methods", "", "--models", model, crossdiff, "--steps", 1, 2
+    )
+    assert status == 0
+    assert [row["method"] for row in data["rows"]] == ["tiny @1", "tiny @2", "cross"]
+    truth = RasterSource.of(str(folder / "QB_three_gt.tif"))
+    want = direct(folder, "QB_three", tmp_path, "crossdiff", reference=truth, model=str(crossdiff))
+    assert figures(data, "QB_three", "reduced", "cross") == pytest.approx(want)
+    assert "steps" not in data["models"]["cross"] and data["models"]["tiny"]["steps"] == [1, 2]
+    assert "- cross: crossdiff, 4 bands, ratio 4; SHA-256" in page
 
 
 def test_only_and_resolution(call, folder):

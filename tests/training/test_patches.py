@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from config import read_config
-from patches import KEYS, Patches, check, cut, load, windows
-from tiny import PERCENTILE, images, write_scenes
+from patches import KEYS, Patches, check, cut, joined, load, members, turned, whole_chips, windows
+from tiny import PERCENTILE, images, write_both, write_scenes
 from whetstone.engine.errors import WhetstoneError
+from whetstone.engine.sensors import SENSORS
 
 PLAIN = {"kind": "full_scale", "value": 1.0}
 
@@ -100,6 +101,66 @@ def test_any_bands_are_random_and_agree_between_the_images(config, tmp_path):
         assert len(set(found)) == 4
         orders.add(tuple(found))
     assert len(orders) > 30 and {band for order in orders for band in order} == set(range(8))
+
+
+def test_a_scene_without_truth_has_none(config, tmp_path):
+    train, _ = load(write_both(tmp_path / "both.h5"), None, PLAIN)
+    reduced, full = (members(train, source) for source in ("reduced", "full"))
+    assert [scene.name for scene in (*reduced, *full)] == ["a", "a-full"]
+    assert members(train, "all") == train
+    assert full[0].gt is None and full[0].to(torch.device("cpu")).gt is None
+    tiny = read_config(str(config()))
+    draws = [Patches(scenes, tiny).draw(3, np.random.default_rng(0)) for scenes in (reduced, full)]
+    assert draws[0].truth.shape == (3, 4, 16, 16) and draws[1].gt is None
+    mixed = joined(draws)
+    assert mixed.gt is None and mixed.pan.shape == (6, 1, 16, 16)
+    assert torch.equal(mixed.lms[3:], draws[1].lms)
+    assert mixed.scenes == (*reduced * 3, *full * 3)
+    assert mixed.bands.shape == (6, 4) and mixed.turns.shape == (6,)
+
+
+def test_pancollection_without_truth(collection, tmp_path):
+    with h5py.File(collection, "a") as file:
+        del file["gt"]
+    (scene,), _ = load(collection, collection, PLAIN)
+    assert scene.gt is None and (scene.bands, scene.sensor, scene.gains) == (8, "", ())
+
+
+def test_gains_are_those_of_the_sensor(tmp_path):
+    path = write_scenes(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        file["train/a"].attrs["roles"] = "nir,red,green,blue"
+        file["train/b"].attrs["roles"] = "nir,,,"
+        file["val/c"].attrs["sensor"] = "sputnik"
+    (a, b), (c,) = load(path, None, PLAIN)
+    gains = {band.role: band.gain for band in SENSORS["qb"].bands}
+    assert a.gains == tuple(gains[role] for role in ("nir", "red", "green", "blue"))
+    typical = sum(gains.values()) / 4
+    assert b.gains == pytest.approx((gains["nir"], typical, typical, typical))
+    assert c.gains == ()
+
+
+def test_whole_scenes_are_turned_like_patches(patches):
+    (scene, _), _ = load(patches, None, PLAIN)
+    for turn in range(8):
+        drawn = cut(scene, 32, np.zeros((1, 3), int), np.arange(4)[None], np.array([turn]))
+        assert torch.equal(turned(scene.lms, turn), drawn.lms)
+        assert torch.equal(turned(scene.pan, turn), drawn.pan)
+
+
+def test_whole_chips(tmp_path):
+    (scene, _), _ = load(write_scenes(tmp_path / "44.h5", size=44), None, PLAIN)
+    (part,) = whole_chips(scene, 8, 3)
+    assert torch.equal(part.truth, scene.gt[:, :3, :40, :40])
+    assert torch.equal(part.ms, scene.ms[:, :3, :10, :10]) and part.pan.shape == (1, 1, 40, 40)
+
+
+def test_so_many_windows_at_most(patches):
+    (scene, _), _ = load(patches, None, PLAIN)
+    every = torch.cat([part.pan for part in windows(scene, 8, 4, 5)])
+    few = torch.cat([part.pan for part in windows(scene, 8, 4, 5, most=3)])
+    assert len(every) == 16 and len(few) == 3
+    assert all(any(torch.equal(one, other) for other in every) for one in few)
 
 
 def test_windows_cover_every_chip_once(patches):

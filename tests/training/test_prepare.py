@@ -5,7 +5,9 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+import torch
 from scenes import Ground, as_type, coarse_grid, ergas, fine_grid, make_pair, read, write
+from torch.nn import functional as F
 from whetstone.engine import DegradeJob, RasterSource, run
 from whetstone.engine.fields import WindowFields
 from whetstone.engine.pair import open_pair
@@ -108,6 +110,74 @@ def test_an_ms_that_lies_off_its_truth_is_moved(folder, start, backend, tmp_path
     errors = {name: ergas(a["lms"][0], a["gt"][0]) for name, a in found.items()}
     assert errors["moved"] < 0.8 * errors["trusted"]
     assert np.array_equal(found["trusted"]["pan"], found["moved"]["pan"])
+
+
+def test_full_pairs_as_they_are(folder, start, backend, tmp_path):
+    """Without a truth; PAN and MS of the scene itself, the PAN moved onto the MS."""
+    train = folder("a", size=(256, 256), shift=(1.4, -0.7))
+    reduced_already = folder("b", "val", truth=True, size=(64, 48))
+    words = ("--train", train, "--val", reduced_already)
+    found = {}
+    for name, flags in (("trusted", ["--no-coregister"]), ("moved", [])):
+        out = tmp_path / f"{name}.h5"
+        assert start("prepare_patches", "--full", *words, "--out", out, *flags) == 0
+        found[name] = stored(out, "train/a-full")
+        assert set(found[name]) == {"pan", "lms", "ms"} == set(stored(out, "val/b-full"))
+    trusted, moved = found["trusted"], found["moved"]
+    assert np.array_equal(trusted["pan"][0], read(backend, train / "a_pan.tif")[0])
+    assert np.array_equal(trusted["ms"][0], read(backend, train / "a_ms.tif")[0])
+    assert trusted["lms"].shape == (1, 4, 256, 256)
+    for key in ("lms", "ms"):
+        assert np.array_equal(trusted[key], moved[key])
+    truth = np.tensordot(Ground(4).weights, Ground(4).seen(np.arange(256), np.arange(256)), 1)
+    inside = (slice(16, -16), slice(16, -16))
+    errors = [np.abs(images["pan"][0, 0] - truth)[inside].mean() for images in (trusted, moved)]
+    assert errors[1] < 0.2 * errors[0]
+
+
+def test_both_forms_in_one_file(folder, start, tmp_path):
+    train = folder("a", size=(256, 256))
+    np.savez(
+        tmp_path / "WV3_x.npz",
+        pan=np.ones((2, 32, 32), "uint16"),
+        ms=np.ones((2, 4, 8, 8), "uint16"),
+        gt=np.ones((2, 4, 32, 32), "uint16"),
+    )
+    out, chips = tmp_path / "p.h5", tmp_path / "WV3_x.npz"
+    assert start("prepare_patches", "--both", "--train", train, chips, "--out", out) == 0
+    with h5py.File(out) as file:
+        scenes = {
+            name: (*group["pan"].shape, "gt" in group) for name, group in file["train"].items()
+        }
+        assert file["train/a"].attrs["roles"] == file["train/a-full"].attrs["roles"] != ""
+    assert scenes == {
+        "a": (1, 1, 64, 64, True),
+        "a-full": (1, 1, 256, 256, False),
+        "WV3_x": (2, 1, 32, 32, True),
+        "WV3_x-full": (2, 1, 32, 32, False),
+    }
+
+
+def test_degraded_as_published(folder, start, backend, tmp_path):
+    """Filters of CrossDiff's authors, by the gains that spec §1.2 gives them."""
+    train = folder("a", size=(512, 512))
+    wave = 1000 + 800 * np.cos(np.pi * (np.arange(512) - 1.5) / 4)  # two reduced pixels long
+    ms, pan = np.broadcast_to(wave[:128], (4, 128, 128)), np.broadcast_to(wave, (1, 512, 512))
+    write(backend, train / "a_ms.tif", as_type(ms, "uint16"), coarse_grid(4.0, 1.5))
+    write(backend, train / "a_pan.tif", as_type(pan, "uint16"), fine_grid())
+    words = ("--train", train, "--no-coregister", "--degradation", "reference")
+    assert start("prepare_patches", *words, "--out", tmp_path / "p.h5") == 0
+    a = stored(tmp_path / "p.h5", "train/a")
+    assert np.array_equal(a["gt"][0], as_type(ms, "uint16"))
+    for key, gain in (("pan", 0.653), ("ms", 0.369)):
+        line = a[key][0, 0, 8, 2:-2]
+        np.testing.assert_allclose(np.ptp(line) / 1600, gain, atol=0.002)
+    up = F.interpolate(torch.from_numpy(a["ms"]), scale_factor=4, mode="bicubic")
+    assert np.array_equal(a["lms"], up.numpy())
+    assert start("prepare_patches", "--full", *words, "--out", tmp_path / "f.h5") == 0
+    full = stored(tmp_path / "f.h5", "train/a-full")
+    up = F.interpolate(torch.from_numpy(full["ms"]).float(), scale_factor=4, mode="bicubic")
+    assert np.array_equal(full["lms"], up.numpy())
 
 
 def test_chips_have_the_inputs_of_pairs(folder, start, backend, tmp_path):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from tiny import differing, state_of
+from tiny import differing, state_of, write_crossdiff
 from whetstone.engine.deep import load_model
 
 #: Runs a script as launched, then stores this process's weights.
@@ -65,4 +65,21 @@ def test_two_processes(script, config, patches, model, root, tmp_path):
     moved = {name[1:] for name in differing(dict(start), dict(first))}
     assert moved >= {*branches["spatial"], *branches["spectral"]}
     assert bool(moved & set(branches["common"])) == (script == "train_ssdiff")
+    assert len(list(folder.glob("*tfevents*"))) == 1
+
+
+@pytest.mark.parametrize("script", ["pretrain_crossdiff", "train_crossdiff"])
+def test_two_processes_of_crossdiff(script, crossdiff, both, root, tmp_path):
+    folder, start = tmp_path / "run", write_crossdiff(tmp_path / "start.safetensors", stage=1)
+    path = crossdiff(objective="both", iterations=2, validate_every=1, clip=1.0)
+    launch(root, tmp_path, script, path, "--from", start, "--patches", both, "--out", folder)
+    first, second = (torch.load(folder / f"rank{rank}.pt") for rank in (0, 1))
+    assert differing(dict(first), dict(second)) == []
+    before = load_model(start).network.state_dict()
+    moved = {name[1:].split(".")[0] for name in differing(dict(before), dict(first))}
+    if script == "pretrain_crossdiff":
+        assert moved == {"p2m", "m2p", "head"}, "the head is not taken over"
+    else:
+        assert moved == {"head"}
+    assert state_of(folder)["step"] == 2
     assert len(list(folder.glob("*tfevents*"))) == 1
