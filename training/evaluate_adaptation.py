@@ -144,21 +144,24 @@ def table(found: dict[str, tuple[AdaptResult, CompareResult, CompareResult]]) ->
         "|---|---|---|---|---|---|---|",
     ]
     for name, (adapted, reduced, full) in found.items():
-        scores, blind = (
-            {row["method"]: row["scores"] for row in part.rows} for part in (reduced, full)
+        of = {
+            key: {row["method"]: row["scores"][key] for row in part.rows}
+            for part, keys in ((reduced, ("ergas", "sam")), (full, ("hqnr",)))
+            for key in keys
+        }
+        rivals = set(of["ergas"]) & set(of["hqnr"]) - {BASELINE, ADAPTED}
+        best = {key: sorted(rivals, key=of[key].__getitem__) for key in of}
+        ergas, sam, hqnr = best["ergas"][0], best["sam"][0], best["hqnr"][-1]
+        cells = (
+            name,
+            str(adapted.steps),
+            f"{of['ergas'][BASELINE]:.3f} / {of['sam'][BASELINE]:.3f}",
+            f"{of['ergas'][ergas]:.3f} {ergas} / {of['sam'][sam]:.3f} {sam}",
+            f"{of['ergas'][ADAPTED]:.3f} / {of['sam'][ADAPTED]:.3f}",
+            f"{of['hqnr'][hqnr]:.3f} {hqnr}",
+            f"{of['hqnr'][ADAPTED]:.3f}",
         )
-
-        def both(method: str, scores: dict[str, dict[str, float]] = scores) -> str:
-            return f"{scores[method]['ergas']:.3f} / {scores[method]['sam']:.3f}"
-
-        rivals = [method for method in CLASSICAL if method in scores and method != BASELINE]
-        least = [min(rivals, key=lambda m, k=k: scores[m][k]) for k in ("ergas", "sam")]
-        best = " / ".join(f"{scores[m][k]:.3f} {m}" for m, k in zip(least, ("ergas", "sam")))
-        top = max((m for m in rivals if m in blind), key=lambda m: blind[m]["hqnr"])
-        lines.append(
-            f"| {name} | {adapted.steps} | {both(BASELINE)} | {best} | {both(ADAPTED)} | "
-            f"{blind[top]['hqnr']:.3f} {top} | {blind[ADAPTED]['hqnr']:.3f} |"
-        )
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", "ERGAS / SAM (degrees) at reduced resolution; lower is better."]
 
 

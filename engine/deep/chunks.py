@@ -139,7 +139,7 @@ class Chunks:
         origins: (m, 3) window, row and column of the patches without invalid or held-out pixels.
         chance: (m,) How often each is drawn: patches with more detail more often.
         held_out: (k, 3) The same of the blocks that are held out.
-        held_out_percent: Their share of all valid blocks.
+        held_out_percent: Their share of the valid pixels.
     """
 
     windows: list[Window]
@@ -247,7 +247,7 @@ def _chunks(found: list[tuple[Window, Images]], patch: int, hold_out: bool) -> C
         number = next(n for n, window in enumerate(windows) if window.contains(block))
         window = windows[number]
         places.append((number, block.row - window.row, block.col - window.col))
-    share = 100 * len(held_out) / max(len(blocks), 1)
+    share = 100 * len(held_out) * patch**2 / int(valid.sum())
     return Chunks(windows, images, valid, patch, origins, chance, np.array(places), share)
 
 

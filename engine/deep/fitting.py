@@ -19,6 +19,7 @@ from .chunks import full, read_chunks, reduced
 from .crossdiff import CrossDiff
 from .inputs import as_fixed
 from .models import RATIO_TOLERANCE, LocalModel, find_model, list_models
+from .statistics import statistics
 from .weights import Card, build_network, load_weights, save_model
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def find_start(job: AdaptJob, pair: Pair, progress: Progress) -> Start:
             f"image, it must be a CrossDiff model of {pair.bands}.",
             f"Name another one, or start with --from {SCRATCH}.",
         )
+    if _reordered(card, pair):
+        raise WhetstoneError(
+            "MODEL_MISMATCH",
+            f"{found.name} has the bands {', '.join(card.roles)}; this image has "
+            f"{', '.join(pair.sensor.roles)}.",
+            "Give the bands in the order of the model (--ms-bands).",
+        )
     return Start(found, f"From the model {found.name}.")
 
 
@@ -73,6 +81,8 @@ def _best_fit(pair: Pair) -> LocalModel | None:
         if model.card.architecture == "crossdiff"
         and model.card.bands == pair.bands
         and abs(pair.ratio / model.card.ratio - 1) <= RATIO_TOLERANCE
+        and not _reordered(model.card, pair)
+        and model.card.normalisation["kind"] != "fixed"  # of another scene
     ]
 
     def badness(model: LocalModel) -> tuple[bool, float]:
@@ -80,6 +90,12 @@ def _best_fit(pair: Pair) -> LocalModel | None:
         return pair.sensor.key not in card.sensors, abs(pair.ratio / card.ratio - 1)
 
     return min(fitting, key=badness, default=None)
+
+
+def _reordered(card: Card, pair: Pair) -> bool:
+    """Whether model and pair have the same bands in another order, which training does not sort."""
+    roles = list(pair.sensor.roles)
+    return sorted(card.roles) == sorted(roles) and list(card.roles) != roles
 
 
 def fit(
@@ -118,8 +134,11 @@ def fit(
         if card.normalisation["kind"] not in ("full_scale", "fixed"):
             # of this scene, so that parts of it and its full resolution are treated alike
             card = replace(card, normalisation=as_fixed(small.scale(card.normalisation)))
+        network.to(device)
+        for layer in statistics(network):
+            layer.move(device)
         adaptation = Adaptation(
-            network.to(device),
+            network,
             small,
             large,
             pair,

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from whetstone.engine import Progress
-from whetstone.engine.deep.crossdiff import STRIDE
+from whetstone.engine.deep.crossdiff import REACH, STRIDE
 from whetstone.engine.deep.crossdiff_scene import CrossDiffScene
-from whetstone.engine.deep.inputs import scale_of
+from whetstone.engine.deep.inputs import read_pan_and_lms, scale_of
 from whetstone.engine.deep.sampling import Settings
 from whetstone.engine.deep.statistics import learn, unfrozen
 from whetstone.engine.interpolation import lagrange_taps, resample
@@ -81,6 +81,14 @@ def frame_of(pair):
     return frame, tensor(pan / np.float32(2047)), tensor(resample(ms, *taps) / np.float32(2047))
 
 
+def filled(pair):
+    """The same, as the engine reads it with its invalid pixels filled."""
+    height, width = (-(-size // STRIDE) * STRIDE for size in pair.scene.shape)
+    frame = Window(0, 0, width, height)
+    pan, lms, _ = read_pan_and_lms(pair, frame, REACH)
+    return frame, tensor(pan[None] / np.float32(2047)), tensor(lms / np.float32(2047))
+
+
 def noises(frame, bands, count, seed, draw=0):
     """Per feature timestep the noise of the bands and of PAN, [1,C+1,h,w]."""
     if seed is None:
@@ -89,9 +97,9 @@ def noises(frame, bands, count, seed, draw=0):
     return [tensor(field.read(frame, bands + 1, draw, step)) for step in range(count)]
 
 
-def in_one_piece(model, pair, counts=None, seed=None, draws=1):
+def in_one_piece(model, pair, counts=None, seed=None, draws=1, inputs=frame_of):
     """Per draw the image of the whole frame, behind its own statistics or those of what counts."""
-    frame, pan, lms = frame_of(pair)
+    frame, pan, lms = inputs(pair)
     network, raster = model.network, Window(0, 0, pair.pan.info.width, pair.pan.info.height)
 
     def made(draw=0):

@@ -1,74 +1,59 @@
-"""Adaptation: CrossDiff trained on a drawn scene, and what becomes of it."""
+"""CrossDiff trained on a drawn scene: what it learns, what it depends on, what becomes of it."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from models import write_model
+from adaptations import (
+    Watched,
+    adapt_words,
+    crossdiff_model,
+    fewer_patches,
+    job_of,
+    left_in,
+    model_folder,
+    parts_of,
+    same,
+)
 from safetensors.torch import load_file
 from scenes import Ground, make_pair, read
 from whetstone.engine import Progress, WhetstoneError, run
 from whetstone.engine.cli import main
-from whetstone.engine.deep import adaptation, models
-from whetstone.engine.deep import chunks as chunks_module
+from whetstone.engine.deep import adaptation
 from whetstone.engine.deep.adaptation import Adaptation
 from whetstone.engine.deep.chunks import full, read_chunks, reduced
 from whetstone.engine.deep.crossdiff import CrossDiff
-from whetstone.engine.deep.fitting import find_start
-from whetstone.engine.deep.weights import Card, read_card, save_model
-from whetstone.engine.errors import Cancelled
-from whetstone.engine.jobs import AdaptJob, CompareJob, DemoJob, FuseJob, RasterSource
+from whetstone.engine.deep.weights import read_card
+from whetstone.engine.jobs import DemoJob, FuseJob, RasterSource
 from whetstone.engine.metrics.reference import ergas
 from whetstone.engine.pair import open_pair
-from whetstone.engine.raster import backend as make_backend
 
 STEPS = 60
 
 
-class Watched(Progress):
-    """Keeps what it is told; ``stop`` says by a message or an act whether to cancel from then."""
-
-    def __init__(self, stop=lambda text: False):
-        self.fractions, self.acts, self.notes = [], [], []
-        self._stop, self._stopped = stop, False
-
-    def update(self, fraction, text=""):
-        self.fractions.append(fraction)
-        self.acts.append(text)
-        self._stopped |= self._stop(text)
-
-    def message(self, text):
-        self.notes.append(text)
-        self._stopped |= self._stop(text)
-
-    def cancelled(self):
-        return self._stopped
-
-
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """No models of the machine take part."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    monkeypatch.setenv("WHETSTONE_MODELS", str(folder))
-    monkeypatch.setattr(models, "BUNDLED", tmp_path / "bundled")
-    return folder
+    return model_folder(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Small batches, and a model is written however good it is."""
+    fewer_patches(monkeypatch)
+    monkeypatch.setattr(Adaptation, "_judge", lambda self, ended: None)
 
 
 @pytest.fixture(scope="module")
-def backend():
-    return make_backend("rasterio")
+def small(tmp_path_factory, backend):
+    """128 PAN pixels at ratio 2: one window of 64 pixels at reduced resolution."""
+    return make_pair(backend, tmp_path_factory.mktemp("small"), (128, 128), 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -93,74 +78,6 @@ def trained(demo, tmp_path_factory):
     return SimpleNamespace(
         status=status, answer=json.loads(said.getvalue()), out=out, told=told.getvalue()
     )
-
-
-def adapt_words(pair, out, *more):
-    return [
-        "adapt", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out),
-        "--device", "cpu", "--threads", "1", "--json", *more,
-    ]  # fmt: skip
-
-
-def job_of(pair, out, **more):
-    words = {"start": "scratch", "steps": 1, "device": "cpu", "threads": 1, **more}
-    return AdaptJob(RasterSource.of(pair.pan), RasterSource.of(pair.ms), str(out), **words)
-
-
-def fewer_patches(patch):
-    """A quarter of the patches in every batch."""
-    for name in ("BATCH", "FRESH", "NOISY"):
-        if hasattr(adaptation, name):
-            patch.setattr(adaptation, name, max(getattr(adaptation, name) // 4, 1))
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Small batches, and a model is written however good it is."""
-    fewer_patches(monkeypatch)
-    monkeypatch.setattr(Adaptation, "_judge", lambda self, ended: None)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory, backend):
-    """128 PAN pixels at ratio 2: one window of 64 pixels at reduced resolution."""
-    return make_pair(backend, tmp_path_factory.mktemp("small"), (128, 128), 2.0)
-
-
-def crossdiff_model(path, bands=4, ratio=2.0, **more):
-    """Fresh weights with a card of what an adaptation writes; its path."""
-    torch.manual_seed(1)
-    card = Card(
-        path.stem,
-        "crossdiff",
-        {"bands": bands, "centred": True},
-        bands,
-        ratio,
-        normalisation={"kind": "standard"},
-        limits=(None, None),
-        **more,
-    )
-    save_model(path, CrossDiff(bands, centred=True), card)
-    return str(path)
-
-
-def parts_of(path):
-    """The weights of a model by network: p2m, m2p, head."""
-    found = {"p2m": {}, "m2p": {}, "head": {}}
-    for name, tensor in load_file(path).items():
-        part, _, rest = name.partition(".")
-        if ".frozen_" not in name:
-            found[part][rest] = tensor
-    return found
-
-
-def same(a, b):
-    assert a.keys() == b.keys()
-    return all(torch.equal(a[name], b[name]) for name in a)
-
-
-def left_in(folder):
-    return sorted(path.name for path in Path(folder).iterdir())
 
 
 # -- one training, and the model that comes of it -------------------------------------------------
@@ -423,391 +340,3 @@ def test_the_truth_has_next_to_no_loss_at_full_resolution(backend, tmp_path, mon
 
     assert off(image) < 0.02
     assert all(off(image.roll(1, axis)) > 5 * off(image) for axis in (2, 3))
-
-
-# -- how it ends ----------------------------------------------------------------------------------
-
-
-class Scripted:
-    """Stands in for ``score``: 3 for both yardsticks, then ERGAS as listed, the last one on."""
-
-    def __init__(self, *values):
-        self.values, self.calls = values, 0
-
-    def __call__(self, chunks, images, ratio):
-        self.calls += 1
-        value = 3.0
-        if self.calls > 2:
-            value = self.values[min(self.calls - 3, len(self.values) - 1)]
-        return {"ergas": value, "sam": 1.0, "q2n": 0.9}
-
-
-@pytest.fixture
-def scripted(monkeypatch):
-    fewer_patches(monkeypatch)
-
-    def use(*values):
-        monkeypatch.setattr(adaptation, "score", Scripted(*values))
-
-    return use
-
-
-def test_it_stops_when_validation_gains_nothing(scripted, monkeypatch, small, tmp_path):
-    monkeypatch.setattr(adaptation, "VALIDATIONS", 10)
-    monkeypatch.setattr(adaptation, "PATIENCE", 2)
-    scripted(2.0, 2.1, 1.5, 1.6, 1.7)
-    kept = []
-    monkeypatch.setattr(Adaptation, "_tell", lambda self, scores: kept.append(self.step))
-    result = run(job_of(small, tmp_path / "m.safetensors", steps=10))
-    assert result.ended == "converged" and result.steps == kept[-1] < 10
-    assert len(kept) == 5
-
-
-def test_the_best_weights_are_kept(scripted, monkeypatch, small, tmp_path):
-    monkeypatch.setattr(adaptation, "VALIDATIONS", 4)
-    validated, validate = [], Adaptation._validate
-
-    def keep(self, head):
-        validated.append({name: value.clone() for name, value in head.state_dict().items()})
-        return validate(self, head)
-
-    monkeypatch.setattr(Adaptation, "_validate", keep)
-    scripted(2.0, 1.0, 2.5)
-    run(job_of(small, tmp_path / "m.safetensors", steps=4))
-    head = parts_of(tmp_path / "m.safetensors")["head"]
-    assert len(validated) > 3 and same(head, validated[1]) and not same(head, validated[2])
-
-
-class Clock:
-    """Every look at it takes a while."""
-
-    def __init__(self, step):
-        self.now, self.step = 0.0, step
-
-    def monotonic(self):
-        self.now += self.step
-        return self.now
-
-
-def test_the_time_ends_it(scripted, monkeypatch, small, tmp_path):
-    scripted(*np.linspace(2, 1, 200))
-    monkeypatch.setattr(adaptation, "time", Clock(1.0))
-    watched = Watched()
-    result = run(job_of(small, tmp_path / "m.safetensors", minutes=2, steps=0), watched)
-    assert result.ended == "time" and 1 < result.steps < 120
-    encoders = sum("training the encoders" in act for act in watched.acts)
-    heads = sum("training the head" in act for act in watched.acts)
-    assert 1 <= encoders < heads == result.steps
-    assert watched.fractions == sorted(watched.fractions) and watched.fractions[-1] == 1
-
-
-@pytest.mark.parametrize("start", ["scratch", None])
-def test_progress_rises_evenly_with_the_steps(quick, monkeypatch, home, small, tmp_path, start):
-    monkeypatch.setattr(chunks_module, "SIDE", 64)  # several windows are read
-    if start is None:
-        crossdiff_model(home / "base.safetensors")
-    watched = Watched()
-    run(job_of(small, tmp_path / "m.safetensors", start=start, steps=4, minutes=60), watched)
-    assert watched.fractions == sorted(watched.fractions) and watched.fractions[-1] == 1
-    at = [f for f, act in zip(watched.fractions, watched.acts) if "training" in act]
-    assert max(np.diff(at)) < 0.35 and at[-1] > 0.7
-
-
-def test_time_that_is_over_before_training_is_said(small, tmp_path):
-    with pytest.raises(WhetstoneError, match="over before training began") as caught:
-        run(job_of(small, tmp_path / "m.safetensors", minutes=1e-5))
-    assert caught.value.code == "TIME"
-
-
-def test_a_cancel_keeps_what_is_better(scripted, small, tmp_path):
-    scripted(2.0)
-    watched = Watched(lambda text: text.endswith("head: step 2"))
-    result = run(job_of(small, tmp_path / "m.safetensors", steps=6), watched)
-    assert (result.ended, result.steps) == ("cancelled", 2)
-    assert left_in(tmp_path) == ["m.json", "m.safetensors", "models"]
-    assert read_card(tmp_path / "m.json").training["ended"] == "cancelled"
-
-
-@pytest.mark.parametrize(
-    ("when", "ergas_then"),
-    [
-        ("head: step 2", 3.5),  # worse than the enlargement
-        ("reading the scene", 1.0),
-        ("training the encoders: noise error", 1.0),
-    ],
-)
-def test_a_cancel_before_that_writes_nothing(scripted, small, tmp_path, when, ergas_then):
-    scripted(ergas_then)
-    out = tmp_path / "m.safetensors"
-    out.write_bytes(b"old")
-    with pytest.raises(Cancelled):
-        run(job_of(small, out, steps=6), Watched(lambda text: when in text))
-    assert out.read_bytes() == b"old" and left_in(tmp_path) == ["m.safetensors", "models"]
-
-
-def test_learning_the_scene_can_be_cancelled(scripted, monkeypatch, small, tmp_path):
-    scripted(1.0)
-    watched, encoders = Watched(), Adaptation._train_encoders
-
-    def stop(self):
-        encoders(self)
-        watched._stopped = True
-
-    monkeypatch.setattr(Adaptation, "_train_encoders", stop)
-    monkeypatch.setattr(Adaptation, "_train_head", None)  # is not reached
-    with pytest.raises(Cancelled):
-        run(job_of(small, tmp_path / "m.safetensors"), watched)
-
-
-@pytest.mark.parametrize("start", ["scratch", "base"])
-def test_a_model_that_is_no_better_is_refused(scripted, home, small, tmp_path, start):
-    crossdiff_model(home / "base.safetensors")
-    scripted(*((2.0, 2.5) if start == "base" else (3.5,)))
-    out = tmp_path / "m.safetensors"
-    out.write_bytes(b"old")
-    with pytest.raises(WhetstoneError) as caught:
-        run(job_of(small, out, start=start, steps=2))
-    error = caught.value
-    assert error.code == "ADAPT_WORSE" and "no model was written" in error.message
-    best = "start has 2.000" if start == "base" else "exp has 3.000"
-    assert best in error.message and "After 2 steps" in error.message
-    assert out.read_bytes() == b"old" and left_in(tmp_path) == ["m.safetensors", "models"]
-
-
-def test_a_loss_that_is_not_finite_is_said(quick, monkeypatch, small, tmp_path):
-    monkeypatch.setattr(
-        Adaptation,
-        "_loss",
-        lambda self, share: sum(p.sum() for p in self.network.head.parameters()) * float("nan"),
-    )
-    with pytest.raises(WhetstoneError) as caught:
-        run(job_of(small, tmp_path / "m.safetensors"))
-    assert caught.value.code == "DIVERGED" and left_in(tmp_path) == ["models"]
-
-
-def test_an_empty_band_is_said_before_training(monkeypatch, backend, tmp_path):
-    def spoil(pan, ms):
-        ms[1] = 0
-
-    pair = make_pair(backend, tmp_path / "pair", (128, 128), 2.0, spoil=spoil)
-    monkeypatch.setattr(Adaptation, "_train_encoders", None)  # is not reached
-    with pytest.raises(WhetstoneError) as caught:
-        run(job_of(pair, tmp_path / "m.safetensors"))
-    assert caught.value.code == "EMPTY_BAND"
-
-
-# -- where it starts ------------------------------------------------------------------------------
-
-
-def test_a_model_that_does_not_fit_is_refused(small, tmp_path):
-    others = {
-        "CrossDiff model of 3 bands": crossdiff_model(tmp_path / "three.safetensors", bands=3),
-        "ssdiff model of 4 bands": write_model(tmp_path, ratio=2),
-    }
-    for words, path in others.items():
-        with pytest.raises(WhetstoneError, match=words.split(" of ")[1]) as caught:
-            run(job_of(small, tmp_path / "m.safetensors", start=path))
-        assert caught.value.code == "MODEL_MISMATCH" and "--from scratch" in caught.value.hint
-    with pytest.raises(WhetstoneError) as caught:
-        run(job_of(small, tmp_path / "m.safetensors", start="nosuch"))
-    assert caught.value.code == "MODEL_UNKNOWN"
-
-
-def test_the_start_is_chosen_by_bands_ratio_and_sensor(home, small):
-    def started():
-        job = job_of(small, "m.safetensors", start=None)
-        with open_pair(job.pan, job.ms, sensor="WV3") as pair:
-            found = find_start(job, pair, Progress())
-        assert ("From scratch" if found.model is None else found.model.name) in found.why
-        return found.model and found.model.name
-
-    assert started() is None
-    crossdiff_model(home / "far.safetensors", ratio=4.0, sensors=("wv3",))
-    crossdiff_model(home / "fewer.safetensors", bands=3, sensors=("wv3",))
-    write_model(home, ratio=2)
-    assert started() is None
-    crossdiff_model(home / "other.safetensors", sensors=("qb",))
-    assert started() == "other"  # one with other bands and the right sensor does not hide it
-    crossdiff_model(home / "right.safetensors", ratio=2.1, sensors=("wv3",))
-    assert started() == "right"
-
-
-def test_statistics_are_those_that_the_head_has_learnt_with(quick, small, tmp_path):
-    base = crossdiff_model(tmp_path / "base.safetensors", statistics="window")
-    run(job_of(small, tmp_path / "m.safetensors", start=base))
-    assert read_card(tmp_path / "m.json").statistics == "model"
-    names = load_file(tmp_path / "m.safetensors")
-    assert all(any(f"{part}." in n and ".frozen_" in n for n in names) for part in ("p2m", "head"))
-
-
-def test_a_shift_is_told_and_learnt_with(quick, monkeypatch, backend, tmp_path):
-    pair = make_pair(backend, tmp_path / "pair", (256, 256), 2.0, shift=(1.5, -1.0))
-    asked = []
-    from whetstone.engine.deep import fitting
-
-    monkeypatch.setattr(
-        fitting, "full", lambda pair, shift: asked.append(shift) or full(pair, shift)
-    )
-    result = run(job_of(pair, tmp_path / "m.safetensors", sensor="generic"))
-    assert asked[0].dx == pytest.approx(1.5, abs=0.2)
-    assert asked[0].dy == pytest.approx(-1.0, abs=0.2)
-    assert "It was trained with PAN on MS; fuse with --coregister, too." in result.notes
-
-
-# -- comparisons ----------------------------------------------------------------------------------
-
-
-def compare_job(pair, out, methods=("exp",), **more):
-    sources = RasterSource.of(pair.pan), RasterSource.of(pair.ms)
-    words = {"sensor": "generic", "device": "cpu", **more}
-    return CompareJob(*sources, methods, str(out), **words)
-
-
-@pytest.fixture
-def few_steps(monkeypatch):
-    """A comparison gives its adaptation minutes; here it has one step."""
-    from whetstone.engine import compare
-
-    asked, adapt = [], compare.adapt
-
-    def brief(job, progress):
-        asked.append(job)
-        return adapt(AdaptJob(**{**vars(job), "steps": 1, "threads": 1}), progress)
-
-    monkeypatch.setattr(compare, "adapt", brief)
-    return asked
-
-
-def test_a_comparison_adapts_to_the_degraded_pair(quick, few_steps, backend, tmp_path):
-    pair, out = make_pair(backend, tmp_path / "pair", (256, 256), 2.0), tmp_path / "out"
-    result = run(compare_job(pair, out, reduced=True, adapt=2.0))
-    assert [row["method"] for row in result.rows] == ["exp", "crossdiff"], result.notes
-    (job,) = few_steps
-    assert job.minutes == 2.0 and job.ms.paths == (str(out / "ms.tif"),)
-    assert {"crossdiff.safetensors", "crossdiff.tif", "exp.tif"} <= set(left_in(out))
-    assert any("crossdiff was adapted to this pair in 1 steps" in note for note in result.notes)
-    assert "ergas" in result.rows[1]["scores"]
-
-
-def test_a_comparison_leaves_out_what_could_not_be_adapted(few_steps, scripted, small, tmp_path):
-    scripted(3.5)
-    result = run(compare_job(small, tmp_path / "out", ("crossdiff", "exp"), adapt=1.0))
-    assert [row["method"] for row in result.rows] == ["exp"]
-    (note,) = [note for note in result.notes if "was left out" in note]
-    assert note.startswith("crossdiff was left out: After 1 steps the adapted model has ERGAS 3.5")
-    with pytest.raises(WhetstoneError) as caught:
-        run(compare_job(small, tmp_path / "out", ("crossdiff",), adapt=1.0))
-    assert caught.value.code == "ADAPT_WORSE"
-
-
-def test_a_cancelled_adaptation_cancels_the_comparison(few_steps, scripted, small, tmp_path):
-    scripted(2.0)
-    stop = Watched(lambda text: "training the head" in text)
-    with pytest.raises(Cancelled):
-        run(compare_job(small, tmp_path / "out", adapt=1.0), stop)
-
-
-def test_a_model_and_an_adaptation_are_refused_together(small, tmp_path):
-    with pytest.raises(WhetstoneError) as caught:
-        run(compare_job(small, tmp_path / "out", model="mine", adapt=1.0))
-    assert caught.value.code == "USAGE" and not (tmp_path / "out").exists()
-
-
-def test_a_model_is_for_the_method_of_its_kind(monkeypatch, small, tmp_path):
-    from whetstone.engine import compare
-
-    asked, fuse = {}, compare.fuse
-
-    def brief(job, progress):
-        asked[job.method] = job.model
-        if job.method == "exp":
-            return fuse(job, progress)
-        raise WhetstoneError("STOPPED", "Enough is known.")
-
-    monkeypatch.setattr(compare, "fuse", brief)
-    mine = crossdiff_model(tmp_path / "mine.safetensors")
-    names = ("SSDiff", "CROSSDIFF", "exp")  # in any case
-    run(compare_job(small, tmp_path / "a", names, model=mine, steps=1))
-    assert asked == {"ssdiff": None, "crossdiff": mine, "exp": None}
-    run(compare_job(small, tmp_path / "b", ("ssdiff", "exp"), model=mine))
-    assert asked["ssdiff"] == mine  # which then says that it is of another kind
-
-
-def test_without_a_model_of_its_kind_a_method_is_left_out(small, tmp_path):
-    mine = crossdiff_model(tmp_path / "mine.safetensors")
-    result = run(compare_job(small, tmp_path / "a", ("ssdiff", "CrossDiff"), model=mine, steps=1))
-    assert [row["method"] for row in result.rows] == ["crossdiff"]
-    (note,) = [note for note in result.notes if note.startswith("ssdiff was left out: ")]
-    assert "No ssdiff model here fits 4 bands at ratio 2" in note
-
-
-# -- the command line -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("more", "status", "code"),
-    [
-        (["--out", "m.pt"], 1, "OUT_FORMAT"),
-        (["--out", "nowhere/m.safetensors"], 1, "OUT_FOLDER"),
-        (["--minutes", "0"], 1, "TIME"),
-        (["--minutes", "nan"], 1, "TIME"),
-        (["--minutes", "1441"], 1, "TIME"),
-        (["--objective", "best"], 2, "USAGE"),
-        (["--steps", "-1"], 2, "USAGE"),
-        (["--seed", str(2**63)], 1, "USAGE"),
-        (["--from", "nosuch"], 1, "MODEL_UNKNOWN"),
-        (["--device", "abacus"], 1, "DEVICE"),
-        (["--sensor", "abacus"], 2, "SENSOR_UNKNOWN"),
-        (["--bounds", "1", "1", "0", "0"], 2, "USAGE"),
-    ],
-)
-def test_wrong_calls(small, tmp_path, capsys, monkeypatch, more, status, code):
-    monkeypatch.chdir(tmp_path)
-    assert main(adapt_words(small, "m.safetensors", *more)) == status
-    out, err = capsys.readouterr()
-    assert json.loads(out)["error"]["code"] == code
-    assert err.splitlines()[-1].startswith(f"{code}: ")
-    assert left_in(tmp_path) == ["models"]
-
-
-def test_the_engine_checks_what_the_command_line_does(small, tmp_path):
-    for more, code in (({"objective": "best"}, "OBJECTIVE"), ({"steps": -1}, "USAGE")):
-        with pytest.raises(WhetstoneError) as caught:
-            run(job_of(small, tmp_path / "m.safetensors", **more))
-        assert caught.value.code == code
-
-
-def test_too_many_bands_are_refused(backend, tmp_path):
-    pair = make_pair(backend, tmp_path, (128, 128), 2.0, bands=17)
-    with pytest.raises(WhetstoneError, match="17 bands") as caught:
-        run(job_of(pair, tmp_path / "m.safetensors"))
-    assert caught.value.code == "BANDS"
-
-
-def test_too_small_a_scene_is_refused(backend, tmp_path):
-    pair = make_pair(backend, tmp_path, (80, 80), 2.0)
-    with pytest.raises(WhetstoneError) as caught:
-        run(job_of(pair, tmp_path / "m.safetensors"))
-    assert caught.value.code == "TOO_SMALL"
-
-
-def test_ctrl_c_leaves_nothing(small, tmp_path):
-    out = tmp_path / "m.safetensors"
-    words = adapt_words(small, out, "--from", "scratch", "--minutes", "30")
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "whetstone.engine.cli", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        for line in process.stderr:
-            if "PAN and MS are shifted" in line:
-                break
-        time.sleep(0.5)  # now it reads, or trains the encoders
-        process.send_signal(signal.SIGINT)
-        said, told = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert json.loads(said)["error"]["code"] == "CANCELLED"
-    assert told.splitlines()[-1].startswith("CANCELLED: ")
-    assert left_in(tmp_path) == ["models"]

@@ -13,18 +13,12 @@ from whetstone.engine.deep.inputs import estimate_scale
 from whetstone.engine.errors import Cancelled
 from whetstone.engine.jobs import DegradeJob, RasterSource
 from whetstone.engine.pair import open_pair
-from whetstone.engine.raster import backend as make_backend
 from whetstone.engine.registration import Shift
 from whetstone.engine.types import Window
 
 #: (ratio, phase): common corner, half a pixel off, Landsat's common centre, and no whole ratio.
 GEOMETRIES = [(4.0, None), (4.0, 2.0), (2.0, None), (2.0, 0.0), (3.7, None)]
 STANDARD = {"kind": "standard"}
-
-
-@pytest.fixture(scope="session")
-def backend():
-    return make_backend("rasterio")
 
 
 def opened(pan, ms):

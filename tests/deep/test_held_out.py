@@ -12,15 +12,9 @@ from whetstone.engine.deep.held_out import glp, score
 from whetstone.engine.jobs import DegradeJob, FuseJob, RasterSource
 from whetstone.engine.metrics.reference import ergas, q2n, sam
 from whetstone.engine.pair import open_pair
-from whetstone.engine.raster import backend as make_backend
 from whetstone.engine.types import Window
 
 GAINS = (0.3,) * 4  # of the sensor called "generic"
-
-
-@pytest.fixture(scope="module")
-def backend():
-    return make_backend("rasterio")
 
 
 @pytest.fixture(scope="module")
