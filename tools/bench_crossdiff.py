@@ -274,8 +274,9 @@ def on_cpu(folder: Path, turns: int) -> dict[str, float]:
         f"the bare network: {whole['bare']:.1f} s, {megapixels / whole['bare']:.2f} MP/s of the "
         f"scene, {computed / whole['bare']:.2f} MP/s with the halo "
         f"({computed / megapixels - 1:.0%} of the scene)\n"
-        f"fuse beyond the network: {whole['estimate']:.1f} s for its statistics, {rest:.1f} s "
-        "for the rest\n"
+        f"fuse beyond the network: {whole['estimate']:.1f} s for its statistics "
+        f"({whole['estimate'] / whole['fuse']:.0%}), {rest:.1f} s for the rest "
+        f"({rest / whole['fuse']:.0%})\n"
         f"peak memory: 1k x 1k {square['peak_mb']:.0f} MB, 1k x 4k {tall['peak_mb']:.0f} MB"
     )
     ratios = [

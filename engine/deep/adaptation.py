@@ -175,7 +175,7 @@ class Adaptation:
             if share >= 1 or self._elapsed() >= 1 or self.progress.cancelled():
                 return
             _set_rate(optimizer, ENCODER_RATE, share, step)
-            pan, lms = self._draw(self.full, [self.full.pan, self.full.lms], BATCH)
+            pan, lms = self._draw(self.full, self.full.images, BATCH)
             pan, ms = self.network.signed(pan), self.network.signed(lms)
             t = torch.randint(
                 len(self.alpha_bar), (BATCH,), generator=self.generator, device=self.device
@@ -252,9 +252,7 @@ class Adaptation:
 
     def _loss(self, share: float) -> Tensor:
         """One batch with a truth, and one without beside it if asked for."""
-        assert self.reduced.truth is not None
-        images = [self.reduced.pan, self.reduced.lms, self.reduced.truth]
-        drawn = self._draw(self.reduced, images, FRESH)
+        drawn = self._draw(self.reduced, self.reduced.images, FRESH)
         pan, lms, truth = (channels_last(torch.cat([x, x[:NOISY]])) for x in drawn)
         image = self._fused(pan, lms, self._noise_at_the_end(lms))
         loss = F.l1_loss(image, truth)
@@ -268,7 +266,7 @@ class Adaptation:
         """The physical loss of a batch at full resolution; patches are not turned, as MS is not."""
         chunks, geometry = self.full.chunks, self.pair.geometry
         places = chunks.draw(BATCH, self.rng)
-        pan, lms = self.full.patches(places, np.zeros(BATCH, int), [self.full.pan, self.full.lms])
+        pan, lms = self.full.patches(places, np.zeros(BATCH, int), self.full.images)
         count = int(np.ceil(chunks.patch / self.pair.ratio))
         first, measured = [], []
         for number, row, col in places:

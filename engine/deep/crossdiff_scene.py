@@ -8,7 +8,7 @@ sets the rest beside its neighbours: no blending, and the same pixels as in one 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
+from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -53,10 +53,9 @@ class CrossDiffScene:
     """
 
     def __init__(self, model: Model, pair: Pair, settings: Settings) -> None:
-        assert isinstance(model.network, CrossDiff)
         card = model.card
         self.model, self.pair, self.settings = model, pair, settings
-        self.network = model.network
+        self.network = cast(CrossDiff, model.network)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.field = NoiseField(settings.seed)
         roles = pair.sensor.roles

@@ -23,7 +23,8 @@ class Domain:
         self.pan = self._tensor([self.scale.of_pan(i.pan)[None] for i in images])
         self.lms = self._tensor([self.scale.of_image(i.lms) for i in images])
         truths = [self.scale.of_image(i.truth) for i in images if i.truth is not None]
-        self.truth = self._tensor(truths) if truths else None
+        #: PAN, LMS and, of windows that have one, the truth.
+        self.images = [self.pan, self.lms, *([self._tensor(truths)] if truths else [])]
 
     def _tensor(self, values: list[Array]) -> Tensor:
         return torch.from_numpy(np.stack(values)).to(self.device)

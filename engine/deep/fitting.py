@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
@@ -116,8 +116,7 @@ def fit(
     card = _card(job, pair, start)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
-        network = build_network(card)
-    assert isinstance(network, CrossDiff)
+        network = cast(CrossDiff, build_network(card))
     if start.model is not None:
         load_weights(start.model.path, start.model.card, network)
     try:

@@ -25,13 +25,14 @@ def score(chunks: Chunks, images: Sequence[Array | None], ratio: float) -> Score
         images: (B, h, w) of every window, in digital numbers; None where nothing is held out.
         ratio: PAN pixels per MS pixel.
     """
-    made, true = [], []
+    made: list[Array] = []
+    true: list[Array] = []
     for number, row, col in chunks.held_out:
-        image, truth = images[number], chunks.images[number].truth
-        assert image is not None and truth is not None
         here = (..., slice(row, row + chunks.patch), slice(col, col + chunks.patch))
-        made.append(image[here].astype(np.float64))
-        true.append(truth[here].astype(np.float64))
+        for found, image in ((made, images[number]), (true, chunks.images[number].truth)):
+            if image is None:
+                raise ValueError(f"window {number} holds a held-out block and has no image")
+            found.append(image[here].astype(np.float64))
     fused, truth = np.concatenate(made, axis=2), np.concatenate(true, axis=2)
     return {
         "ergas": ergas(truth, fused, ratio),

@@ -299,15 +299,15 @@ def ready(small):
 def test_patches_are_turned_in_all_eight_ways_and_alike(ready):
     domain = ready.reduced
     places = domain.chunks.origins[:1].repeat(8, axis=0)
-    pan, truth = domain.patches(places, np.arange(8), [domain.pan, domain.truth])
+    pan, truth = domain.patches(places, np.arange(8), [domain.pan, domain.images[2]])
     number, row, col = places[0]
     side = domain.chunks.patch
-    plain = domain.truth[number, :, row : row + side, col : col + side]
+    plain = domain.images[2][number, :, row : row + side, col : col + side]
     assert torch.equal(truth[0], plain)
     ways = [torch.rot90(plain, k, (1, 2)) for k in range(4)]
     ways += [way.flip(2) for way in ways]
     assert all(any(torch.equal(patch, way) for patch in truth) for way in ways)
-    mean = domain.truth.mean(1, keepdim=True)
+    mean = domain.images[2].mean(1, keepdim=True)
     (turned,) = domain.patches(places, np.arange(8), [mean])
     torch.testing.assert_close(turned, truth.mean(1, keepdim=True))
     assert pan.shape == (8, 1, side, side)

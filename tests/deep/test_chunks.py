@@ -204,7 +204,8 @@ def test_held_out_blocks_overlap_no_patch(monkeypatch, tmp_path, backend):
         assert (block.col % chunks.patch, block.row % chunks.patch) == (0, 0)
         assert not any(not block.intersect(p).empty for p in rects(chunks, chunks.origins))
     assert any(sum(not b.intersect(w).empty for w in windows) > 1 for b in held_out)
-    assert 30 < chunks.held_out_percent <= 40
+    share = sum(block.width * block.height for block in held_out) / chunks.valid.sum()
+    assert chunks.held_out_percent == pytest.approx(100 * share)
 
 
 def drawn_area(width, height, valid=None, detail=None, col=3, row=5):

@@ -21,7 +21,7 @@ from plain_scene import (
 )
 from scene_jobs import StopAt
 from scenes import make_pair
-from whetstone.engine import WhetstoneError
+from whetstone.engine import Cancelled, WhetstoneError
 from whetstone.engine.deep import crossdiff_scene
 from whetstone.engine.deep import device as machine
 from whetstone.engine.deep.crossdiff_scene import CrossDiffScene
@@ -148,6 +148,13 @@ def test_other_errors_of_torch_are_not_taken_for_memory(even, monkeypatch, refer
     monkeypatch.setattr(crossdiff_scene, "sharpen", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         image_of(make_crossdiff(), even, reference=reference)
+
+
+def test_learning_can_be_cancelled(odd, model):
+    sampler = sampler_of(model, odd)
+    with pytest.raises(Cancelled):
+        strips_of(sampler, progress=StopAt(0.01))
+    assert not sampler._frozen
 
 
 def test_few_windows_are_read_ahead(wide, model, monkeypatch):
