@@ -329,7 +329,7 @@ def test_the_truth_has_next_to_no_loss_at_full_resolution(backend, tmp_path, mon
         ground.seen(np.arange(w.col, w.stop[0]) - shift[0], np.arange(w.row, w.stop[1]) - shift[1])
         for w in windows
     ]
-    a.full.lms = torch.from_numpy(a.full.scale.of_image(np.stack(truth)))
+    a.full.images[1] = torch.from_numpy(a.full.scale.of_image(np.stack(truth)))
     monkeypatch.setattr(a, "_fused", lambda pan, lms: lms)
     a._loss_without_truth()
     ((image, ms, sensor),) = seen
