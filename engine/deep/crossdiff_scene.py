@@ -39,7 +39,7 @@ CORE = 512
 #: When the memory is too small even for one window, windows shrink down to this side.
 LEAST_CORE = 64
 #: The statistics are learnt from so many windows of that side at most, evenly spread.
-SAMPLE, SAMPLE_SIDE = 24, 256
+SAMPLE, SAMPLE_SIDE = 16, 256
 #: The largest scene that the ``reference`` preset takes, which knows no windows.
 MOST_REFERENCE_PIXELS = 2048**2
 
