@@ -82,9 +82,9 @@ def frame_of(pair):
 
 
 def filled(pair):
-    """The same, as the engine reads it with its invalid pixels filled."""
-    height, width = (-(-size // STRIDE) * STRIDE for size in pair.scene.shape)
-    frame = Window(0, 0, width, height)
+    """The same as the engine reads it, invalid pixels filled."""
+    info = pair.pan.info
+    frame = Window(0, 0, *(-(-size // STRIDE) * STRIDE for size in (info.width, info.height)))
     pan, lms, _ = read_pan_and_lms(pair, frame, REACH)
     return frame, tensor(pan[None] / np.float32(2047)), tensor(lms / np.float32(2047))
 

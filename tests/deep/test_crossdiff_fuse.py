@@ -85,15 +85,17 @@ def test_scenes_smaller_than_the_grid_of_the_network(tmp_path, backend, model, s
         assert np.abs(values - made.truth).mean() < 200
 
 
-@pytest.mark.parametrize("statistics", ["scene", "window"])
-def test_nodata_stays_nodata(tmp_path, backend, model, statistics):
+@pytest.mark.parametrize(
+    "more", [{"statistics": "scene"}, {"statistics": "window"}, {"preset": "reference"}]
+)
+def test_nodata_stays_nodata(tmp_path, backend, model, more):
     def spoil(pan, ms):
         pan[0, :20, :30] = 0
         ms[:, 10:, 12:] = 0
 
     words = {"pan_band": {"nodata": 0.0}, "ms_band": {"nodata": 0.0}}
     made = make_pair(backend, tmp_path / "p", (64, 48), spoil=spoil, **words)
-    job = job_of(made, model, tmp_path / "o.tif", dtype=None, statistics=statistics)
+    job = job_of(made, model, tmp_path / "o.tif", dtype=None, **more)
     run(job)
     got, valid = read(backend, tmp_path / "o.tif")
     mask = np.ones((48, 64), bool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from plain_scene import (
     sampler_of,
     strips_of,
 )
-from scenes import Ground, make_pair
+from scenes import Ground, coarse_grid, make_pair, read, write
 from whetstone.engine.deep import crossdiff_scene
 from whetstone.engine.deep.bands import band_groups
 from whetstone.engine.deep.crossdiff import UNet
@@ -78,6 +80,22 @@ def test_odd_sides_are_mirrored_and_do_not_count(tmp_path, backend, model, size,
     with opened(made) as pair:
         (want,) = in_one_piece(model, pair, np.ones((size[1], size[0])))
         assert_close(image_of(model, pair), want)
+
+
+def test_an_ms_that_covers_a_part_of_the_pan(tmp_path, backend, model):
+    """The common area begins inside the PAN raster; the grids of windows and noise stay its."""
+    made = make_pair(backend, tmp_path, (93, 85), ms_size=(24, 22))
+    left, pixel, _, top, _, down = coarse_grid(4.0, 1.5)
+    moved = (left + 8 * pixel, pixel, 0.0, top + 5 * down, 0.0, down)
+    ms = write(backend, tmp_path / "cut.tif", read(backend, made.ms)[0][:, 5:, 8:], moved)
+    with opened(replace(made, ms=ms)) as pair:
+        scene, raster = pair.scene, Window(0, 0, 93, 85)
+        assert min(scene.col, scene.row) > 8
+        counts = np.zeros(raster.shape)
+        counts[scene.within(raster)] = 1
+        (want,) = in_one_piece(model, pair, counts, seed=3, inputs=filled)
+        got = image_of(model, pair, noise="fixed", seed=3)
+    assert_close(got, want[(..., *scene.within(raster))])
 
 
 def test_the_side_of_the_windows_makes_no_difference(wide, model, monkeypatch):
