@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
-from . import deep
+from . import deep, library
 from .command import sensor_name
 from .errors import Cancelled, WhetstoneError
 from .flags import WrongCall
@@ -54,11 +54,10 @@ def models(args: Namespace, progress: Progress) -> ModelList | ModelShown | Mode
 
 
 def _list(args: Namespace, progress: Progress) -> ModelList:
-    home, hub = deep.part("models"), deep.part("hub")
     rows, notes = [], []
-    for where, path in home.model_files():
+    for where, path in library.model_files():
         try:
-            card = home.open_model(where, path).card
+            card = library.open_model(where, path).card
         except WhetstoneError as error:
             notes.append(f"left out: {error.message}")
             continue
@@ -74,23 +73,22 @@ def _list(args: Namespace, progress: Progress) -> ModelList:
                 "bytes": path.stat().st_size,
             }
         )
-    here = {path.stem for _, path in home.model_files()}
-    rows += [{"name": name, "where": "hub"} for name in hub.catalogue() if name not in here]
-    return ModelList(tuple(rows), str(home.user_folder()), tuple(notes))
+    here = {path.stem for _, path in library.model_files()}
+    rows += [{"name": name, "where": "hub"} for name in library.catalogue() if name not in here]
+    return ModelList(tuple(rows), str(library.user_folder()), tuple(notes))
 
 
 def _show(args: Namespace, progress: Progress) -> ModelShown:
-    home = deep.part("models")
-    model = home.find_local(args.name)
+    model = library.find_local(args.name)
     if model is not None:
         return _shown(model)
-    if args.name in deep.part("hub").catalogue():
+    if args.name in library.catalogue():
         raise WhetstoneError(
             "MODEL_MISSING",
             f"The model {args.name} is on the Hub, and not on this machine.",
             f"Get it: whetstone models download {args.name}",
         )
-    raise home.unknown_model(args.name)
+    raise library.unknown_model(args.name)
 
 
 def _download(args: Namespace, progress: Progress) -> ModelShown:
@@ -120,12 +118,12 @@ def _import(args: Namespace, progress: Progress) -> ModelShown:
     deep.part("release").import_checkpoint(
         sources, out, sensor, args.full_scale, args.ratio, args.timesteps
     )
-    return _shown(deep.part("models").open_model("path", out))
+    return _shown(library.open_model("path", out))
 
 
 def _verify(args: Namespace, progress: Progress) -> ModelCheck:
-    home, weights = deep.part("models"), deep.part("weights")
-    files = home.model_files()
+    weights = deep.part("weights")
+    files = library.model_files()
     rows = []
     for number, (where, path) in enumerate(files):
         if progress.cancelled():

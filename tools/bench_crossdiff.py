@@ -142,8 +142,9 @@ def engine(turns: int) -> dict[str, float]:
     """Seconds of an image by the engine's network, and FLOP per second of it and a convolution."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
+    from whetstone.engine.cards import Card
     from whetstone.engine.deep.crossdiff import CrossDiff
-    from whetstone.engine.deep.weights import Card, Model
+    from whetstone.engine.deep.weights import Model
 
     card = Card("bench", "crossdiff", {"bands": BANDS}, BANDS, RATIO)
     at = engine_form(Model(card, CrossDiff(BANDS).eval(), torch.device("cpu")))
@@ -232,8 +233,9 @@ TASKS = {"plain": plain, "engine": engine, "fused": fused, "share": share}
 def make_model(folder: Path) -> str:
     """A model with random weights."""
     import torch
+    from whetstone.engine.cards import Card
     from whetstone.engine.deep.crossdiff import CrossDiff
-    from whetstone.engine.deep.weights import Card, save_model
+    from whetstone.engine.deep.weights import save_model
 
     torch.manual_seed(1)
     parameters = {"bands": BANDS, "centred": True}

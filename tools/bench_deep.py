@@ -108,8 +108,9 @@ TASKS = {"forward": forward, "fusion": fusion}
 def make_model(folder: Path) -> str:
     """A model with random weights."""
     import torch
+    from whetstone.engine.cards import Card
     from whetstone.engine.deep.ssdiff import SSDiff
-    from whetstone.engine.deep.weights import Card, save_model
+    from whetstone.engine.deep.weights import save_model
 
     torch.manual_seed(1)
     parameters = {"bands": BANDS, "ratio": RATIO}

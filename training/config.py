@@ -8,10 +8,10 @@ from math import cos, inf, lcm, pi
 from pathlib import Path
 from typing import Any, ClassVar
 
+from whetstone.engine.cards import STATISTICS, Card
 from whetstone.engine.deep import crossdiff, ssdiff
 from whetstone.engine.deep.losses import CORRELATION_WEIGHT
 from whetstone.engine.deep.schedule import SCHEDULES, SPACINGS, TIMESTEPS, respaced
-from whetstone.engine.deep.weights import STATISTICS, Card
 from whetstone.engine.errors import WhetstoneError
 
 if sys.version_info >= (3, 11):

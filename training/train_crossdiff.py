@@ -22,10 +22,10 @@ from pretrain_crossdiff import UNETS
 from runs import SAME_NETWORK, Run, parser, quiet
 from torch import Tensor
 from torch.nn import functional as F
+from whetstone.engine.cards import Card
 from whetstone.engine.deep.degradation import Degradation, degradation_of
 from whetstone.engine.deep.losses import physical_loss, reference_loss
 from whetstone.engine.deep.models import find_model
-from whetstone.engine.deep.weights import Card
 from whetstone.engine.errors import WhetstoneError
 
 #: What the patches of an objective are drawn from.

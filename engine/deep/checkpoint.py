@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..cards import file_hash
 from ..errors import WhetstoneError
-from .weights import file_hash, put_tensors
+from .weights import put_tensors
 
 #: Where training scripts put the weights in a checkpoint; averaged ones are what one samples with.
 _NESTS = ("ema", "ema_state_dict", "state_dict", "model_state_dict", "model", "network")

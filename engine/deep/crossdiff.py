@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..cards import STRIDES
 from .samplers import x0_from_eps
 from .schedule import TIMESTEPS, cosine
 from .statistics import ChannelMean, GroupNorm
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 WIDTHS = (32, 64, 128, 256)
 TIME_FEATURES, TIME_WIDTH = 32, 256
 #: Three halvings of the grid: sides must be multiples of this.
-STRIDE = 8
+STRIDE = STRIDES["crossdiff"]
 #: PAN pixels beyond a window that its pixels depend on, if it begins at a multiple of STRIDE.
 REACH = 32
 FEATURE_TIMESTEPS = (50,)

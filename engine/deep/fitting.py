@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 
 from .. import __version__
+from ..cards import Card
 from ..errors import WhetstoneError
+from ..library import RATIO_TOLERANCE, LocalModel, list_models
 from ..types import PartOfProgress
 from . import device as machine
 from .adaptation import Adaptation, Outcome
 from .chunks import full, read_chunks, reduced
 from .crossdiff import CrossDiff
 from .inputs import as_fixed
-from .models import RATIO_TOLERANCE, LocalModel, find_model, list_models
+from .models import find_model
 from .statistics import statistics
-from .weights import Card, build_network, load_weights, save_model
+from .weights import build_network, load_weights, save_model
 
 if TYPE_CHECKING:
     from ..jobs import AdaptJob

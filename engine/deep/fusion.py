@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Iterator
 
 from ..errors import WhetstoneError
 from ..jobs import NOISES, PRESETS, STATISTICS
+from ..library import choose_model, describe_fit
 from ..types import PartOfProgress
 from . import device as machine
 from .crossdiff_scene import CrossDiffScene
 from .inputs import Scale, estimate_scale
-from .models import choose_model, describe_fit, find_model
+from .models import find_model
 from .sampling import Settings
 from .scene import SceneSampler
 from .weights import read_model

@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..cards import file_hash, read_card
 from ..errors import Cancelled, WhetstoneError
+from ..library import HubModel
 from ..types import PartOfProgress, Progress
 from . import missing
-from .weights import build_network, file_hash, load_weights, read_card
-
-#: Model name -> ``{"repo", "revision", "file", "card", "sha256"}``.
-CATALOGUE = Path(__file__).resolve().parents[2] / "resources" / "models" / "catalogue.json"
-_ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+)@([^/@]+)/((?:[^/\\]+/)*[^/\\]+)\.safetensors")
-
-
-@dataclass(frozen=True)
-class HubModel:
-    """Files of one commit of a repository; ``sha256`` is that of the weights, "" if unknown."""
-
-    name: str
-    repo: str
-    revision: str
-    file: str
-    card: str
-    sha256: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{40}", self.revision):
-            raise WhetstoneError(
-                "HUB_REVISION",
-                f"{self.revision!r} is not a commit: models come from a pinned commit of "
-                f"{self.repo}, not from a branch or a tag.",
-                "Give the 40 hexadecimal digits of the commit.",
-            )
-
-
-def address(name: str) -> HubModel | None:
-    """The model in ``hf:OWNER/REPO@COMMIT/FILE.safetensors``; None if this is no such address."""
-    if not name.startswith("hf:"):
-        return None
-    match = _ADDRESS.fullmatch(name)
-    if match is None or ".." in match[3].split("/"):
-        raise WhetstoneError(
-            "HUB_ADDRESS",
-            f"{name!r} is no address on the Hub.",
-            "It looks like this: hf:OWNER/REPO@COMMIT/FILE.safetensors",
-        )
-    repo, revision, stem = match.groups()
-    return HubModel(stem.rpartition("/")[2], repo, revision, f"{stem}.safetensors", f"{stem}.json")
-
-
-def catalogue() -> dict[str, HubModel]:
-    """The models that can be downloaded by name."""
-    rows = json.loads(CATALOGUE.read_text(encoding="utf-8"))["models"]
-    return {name: HubModel(name, **row) for name, row in rows.items()}
+from .weights import build_network, load_weights
 
 
 def download(model: HubModel, folder: Path, progress: Progress) -> Path:

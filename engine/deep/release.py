@@ -8,11 +8,12 @@ from typing import Sequence
 
 from torch import nn
 
+from ..cards import Card, read_card
 from ..errors import WhetstoneError
 from ..sensors import SENSORS
 from . import release_crossdiff, release_ssdiff
 from .checkpoint import Checkpoint, read_checkpoint
-from .weights import Card, build_network, put_model, read_card, save_model
+from .weights import build_network, put_model, save_model
 
 #: What both authors' codes divide images of every sensor by.
 FULL_SCALE = 2047.0

@@ -7,11 +7,11 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from ..cards import Card
 from ..errors import WhetstoneError
 from .checkpoint import Checkpoint
 from .crossdiff import FEATURE_TIMESTEPS, WIDTHS, CrossDiff
 from .schedule import TIMESTEPS, cosine
-from .weights import Card
 
 #: Our units, and the release's time layer, norm and convolution of each (spec §2.1).
 _UNITS = """

@@ -6,9 +6,9 @@ import re
 from math import isqrt
 from typing import Any
 
+from ..cards import Card
 from .checkpoint import Checkpoint
 from .ssdiff import NORM_GROUPS, SSDiff
-from .weights import Card
 
 #: Modules of the release and ours, {k} being each of the numbers (spec §2.9; "upsamle" is theirs).
 _MODULES = """

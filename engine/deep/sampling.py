@@ -19,8 +19,9 @@ from .samplers import ddim, ddpm, dpmpp_2m
 from .schedule import SCHEDULES, SPACINGS, uniform_in_logsnr
 
 if TYPE_CHECKING:
+    from ..cards import Card
     from ..types import Array
-    from .weights import Card, Model
+    from .weights import Model
 
     #: Standard normal noise [n,C,H,W]: 0 is the start state, i what the i-th step adds.
     Noise = Callable[[int], Tensor]

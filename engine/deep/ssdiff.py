@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..cards import STRIDES
+
 #: Per level: the gain of the first half of the spectral channels, and what FMIM leaves of the
 #: low frequencies of the spatial features (from the authors' code; the paper gives the gains).
 GAINS = (1.2, 1.4, 1.6, 1.4, 1.2)
@@ -23,7 +25,7 @@ TIME_FEATURES, TIME_WIDTH = 128, 512
 HEAD_WIDTH = 16
 NORM_GROUPS = 32
 #: Two halvings of the grid: sides must be multiples of this (and of the ratio).
-STRIDE = 4
+STRIDE = STRIDES["ssdiff"]
 
 
 class SSDiff(nn.Module):

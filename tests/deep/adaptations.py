@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from whetstone.engine import Progress
+from whetstone.engine.cards import Card
 from whetstone.engine.deep import adaptation, models
 from whetstone.engine.deep.crossdiff import CrossDiff
-from whetstone.engine.deep.weights import Card, save_model
+from whetstone.engine.deep.weights import save_model
 from whetstone.engine.jobs import AdaptJob, RasterSource
 
 

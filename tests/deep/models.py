@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import torch
 from plain import filled
+from whetstone.engine.cards import Card
 from whetstone.engine.deep.crossdiff import CrossDiff
-from whetstone.engine.deep.weights import Card, Model, save_model
+from whetstone.engine.deep.weights import Model, save_model
 
 SIDE = 32  # of SSDiff's windows: four times quicker than 64
 FULL_SCALE = {"kind": "full_scale", "value": 2047.0}

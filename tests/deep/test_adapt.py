@@ -25,12 +25,12 @@ from adaptations import (
 from safetensors.torch import load_file
 from scenes import Ground, make_pair, read
 from whetstone.engine import Progress, WhetstoneError, run
+from whetstone.engine.cards import read_card
 from whetstone.engine.cli import main
 from whetstone.engine.deep import adaptation
 from whetstone.engine.deep.adaptation import Adaptation
 from whetstone.engine.deep.chunks import full, read_chunks, reduced
 from whetstone.engine.deep.crossdiff import CrossDiff
-from whetstone.engine.deep.weights import read_card
 from whetstone.engine.jobs import DemoJob, FuseJob, RasterSource
 from whetstone.engine.metrics.reference import ergas
 from whetstone.engine.pair import open_pair

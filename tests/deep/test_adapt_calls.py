@@ -24,12 +24,12 @@ from models import write_model
 from safetensors.torch import load_file
 from scenes import Ground, make_pair
 from whetstone.engine import Progress, WhetstoneError, run
+from whetstone.engine.cards import read_card
 from whetstone.engine.cli import main
 from whetstone.engine.deep import adaptation
 from whetstone.engine.deep.adaptation import Adaptation
 from whetstone.engine.deep.chunks import full
 from whetstone.engine.deep.fitting import find_start
-from whetstone.engine.deep.weights import read_card
 from whetstone.engine.errors import Cancelled
 from whetstone.engine.jobs import AdaptJob, CompareJob, DemoJob, RasterSource
 from whetstone.engine.pair import open_pair

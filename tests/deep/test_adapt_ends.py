@@ -17,10 +17,10 @@ from adaptations import (
 )
 from scenes import make_pair
 from whetstone.engine import WhetstoneError, run
+from whetstone.engine.cards import read_card
 from whetstone.engine.deep import adaptation
 from whetstone.engine.deep import chunks as chunks_module
 from whetstone.engine.deep.adaptation import Adaptation
-from whetstone.engine.deep.weights import read_card
 from whetstone.engine.errors import Cancelled
 
 

@@ -9,10 +9,11 @@ import torch
 from adaptations import Watched
 from models import write_crossdiff
 from whetstone.engine import FuseJob, RasterSource, WhetstoneError, run
+from whetstone.engine.cards import Card
 from whetstone.engine.deep.crossdiff import CrossDiff
 from whetstone.engine.deep.inputs import as_fixed, scale_of
 from whetstone.engine.deep.statistics import learn
-from whetstone.engine.deep.weights import Card, read_model, save_model
+from whetstone.engine.deep.weights import read_model, save_model
 
 MEANS, DEVIATIONS = [100.0, 200.0, 300.0], [10.0, 20.0, 30.0]
 FIXED = {

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 from plain import filled
-from whetstone.engine.deep import hub, models
+from whetstone.engine import library
+from whetstone.engine.cards import Card
+from whetstone.engine.deep import hub
 from whetstone.engine.deep.models import download_model, find_model, load_model
-from whetstone.engine.deep.weights import Card, save_model
+from whetstone.engine.deep.weights import save_model
 from whetstone.engine.errors import Cancelled, WhetstoneError
 from whetstone.engine.types import Progress
 
@@ -131,7 +133,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(models, "BUNDLED", tmp_path / "bundled")
+    monkeypatch.setattr(library, "BUNDLED", tmp_path / "bundled")
     return folder
 
 
@@ -158,7 +160,7 @@ def listed(monkeypatch, tmp_path, files):
         }
         path = tmp_path / "catalogue.json"
         path.write_text(json.dumps({"models": {"listed": {**row, **change}}}))
-        monkeypatch.setattr(hub, "CATALOGUE", path)
+        monkeypatch.setattr(library, "CATALOGUE", path)
 
     return list_it
 
@@ -370,4 +372,4 @@ def test_a_folder_that_cannot_be_written_is_told(server, tmp_path, monkeypatch):
 
 
 def test_the_catalogue_that_is_shipped_is_sound():
-    assert all(len(model.sha256) == 64 for model in hub.catalogue().values())
+    assert all(len(model.sha256) == 64 for model in library.catalogue().values())

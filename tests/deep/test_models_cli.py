@@ -8,9 +8,10 @@ import pytest
 import torch
 from plain import filled
 from test_release import released
+from whetstone.engine import library
+from whetstone.engine.cards import Card
 from whetstone.engine.cli import main
-from whetstone.engine.deep import hub, models
-from whetstone.engine.deep.weights import Card, save_model
+from whetstone.engine.deep.weights import save_model
 
 PARAMETERS = {"bands": 4, "ratio": 4, "width": 32, "share_resample": True}
 
@@ -25,7 +26,7 @@ def home(tmp_path, monkeypatch):
     folder = tmp_path / "models"
     folder.mkdir()
     monkeypatch.setenv("WHETSTONE_MODELS", str(folder))
-    monkeypatch.setattr(models, "BUNDLED", tmp_path / "bundled")
+    monkeypatch.setattr(library, "BUNDLED", tmp_path / "bundled")
     return folder
 
 
@@ -62,8 +63,8 @@ def typed(capsys):
 def test_list_names_every_model(typed, small, home, tmp_path, monkeypatch):
     (home / "broken.safetensors").write_bytes(b"")
     row = dict.fromkeys(("repo", "file", "card", "sha256"), "x") | {"revision": "a" * 40}
-    monkeypatch.setattr(hub, "CATALOGUE", tmp_path / "catalogue.json")
-    hub.CATALOGUE.write_text(json.dumps({"models": {"small": row, "far": row}}))
+    monkeypatch.setattr(library, "CATALOGUE", tmp_path / "catalogue.json")
+    library.CATALOGUE.write_text(json.dumps({"models": {"small": row, "far": row}}))
     status, out, _ = typed("list")
     lines = out.splitlines()
     assert status == 0
@@ -112,8 +113,8 @@ def test_show_prints_the_card(typed, small):
 
 def test_show_does_not_download(typed, tmp_path, monkeypatch):
     row = dict.fromkeys(("repo", "file", "card", "sha256"), "x") | {"revision": "a" * 40}
-    monkeypatch.setattr(hub, "CATALOGUE", tmp_path / "catalogue.json")
-    hub.CATALOGUE.write_text(json.dumps({"models": {"far": row}}))
+    monkeypatch.setattr(library, "CATALOGUE", tmp_path / "catalogue.json")
+    library.CATALOGUE.write_text(json.dumps({"models": {"far": row}}))
     status, _, err = typed("show", "far")
     assert (status, err.count("\n")) == (1, 1)
     assert "Get it: whetstone models download far" in err

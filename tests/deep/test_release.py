@@ -12,10 +12,11 @@ import torch
 from plain import filled, inputs
 from safetensors.torch import save_file
 from torch import nn
+from whetstone.engine.cards import Card, file_hash
 from whetstone.engine.deep.models import load_model
 from whetstone.engine.deep.release import import_checkpoint
 from whetstone.engine.deep.ssdiff import SSDiff
-from whetstone.engine.deep.weights import Card, file_hash, save_model
+from whetstone.engine.deep.weights import save_model
 from whetstone.engine.errors import WhetstoneError
 
 

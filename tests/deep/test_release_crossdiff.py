@@ -8,12 +8,13 @@ from itertools import permutations
 import pytest
 import torch
 from torch import nn
+from whetstone.engine.cards import Card, file_hash, read_card
 from whetstone.engine.cli import main
 from whetstone.engine.deep.crossdiff import CrossDiff
 from whetstone.engine.deep.models import load_model
 from whetstone.engine.deep.release import import_checkpoint
 from whetstone.engine.deep.schedule import cosine, linear
-from whetstone.engine.deep.weights import Card, file_hash, read_card, save_model
+from whetstone.engine.deep.weights import save_model
 from whetstone.engine.errors import WhetstoneError
 
 

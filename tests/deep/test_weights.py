@@ -13,25 +13,12 @@ import pytest
 import torch
 from plain import filled
 from safetensors.torch import load_file, save_file
-from whetstone.engine import deep
-from whetstone.engine.deep import models
-from whetstone.engine.deep.models import (
-    choose_model,
-    describe_fit,
-    find_model,
-    list_models,
-    load_model,
-    user_folder,
-)
-from whetstone.engine.deep.weights import (
-    Card,
-    build_network,
-    file_hash,
-    read_card,
-    read_model,
-    save_model,
-)
+from whetstone.engine import deep, library
+from whetstone.engine.cards import Card, file_hash, read_card
+from whetstone.engine.deep.models import find_model, load_model
+from whetstone.engine.deep.weights import build_network, read_model, save_model
 from whetstone.engine.errors import WhetstoneError
+from whetstone.engine.library import choose_model, describe_fit, list_models, user_folder
 
 PARAMETERS = {"bands": 4, "ratio": 4, "width": 32, "share_resample": True}
 CARD = Card("small", "ssdiff", PARAMETERS, 4, 4, sensors=("gf2",), limits=(0.0, None))
@@ -48,7 +35,7 @@ def home(tmp_path, monkeypatch):
     folder = tmp_path / "models"
     folder.mkdir()
     monkeypatch.setenv("WHETSTONE_MODELS", str(folder))
-    monkeypatch.setattr(models, "BUNDLED", tmp_path / "bundled")
+    monkeypatch.setattr(library, "BUNDLED", tmp_path / "bundled")
     return folder
 
 
@@ -236,7 +223,7 @@ def test_models_are_found_by_name_and_by_path(home, network):
 
 def test_a_bundled_model_goes_before_one_of_the_user(home):
     put(home, "a")
-    put(models.BUNDLED, "a")
+    put(library.BUNDLED, "a")
     put(home, "b")
     assert [(m.name, m.where) for m in list_models()] == [
         *(("a", "bundled"), ("a", "user"), ("b", "user")),
@@ -377,7 +364,7 @@ def test_without_torch_it_is_said_what_to_install(root):
     done = python(
         "sys.modules['torch'] = None\n"
         "from whetstone.engine.cli import main\n"
-        "sys.exit(main(['models', 'list']))",
+        "sys.exit(main(['models', 'verify']))",
         root,
     )
     assert done.returncode == 1

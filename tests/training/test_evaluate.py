@@ -20,9 +20,10 @@ for folder in (ROOT / "training", ROOT / "tests" / "unit"):
 
 import evaluate  # noqa: E402
 from scenes import Ground, as_type, coarse_grid, fine_grid, make_pair, write  # noqa: E402
+from whetstone.engine.cards import Card  # noqa: E402
 from whetstone.engine.deep.crossdiff import CrossDiff  # noqa: E402
 from whetstone.engine.deep.ssdiff import SSDiff  # noqa: E402
-from whetstone.engine.deep.weights import Card, save_model  # noqa: E402
+from whetstone.engine.deep.weights import save_model  # noqa: E402
 
 METHODS = ("exp", "gsa")
 

@@ -21,10 +21,10 @@ from tiny import (
     write_crossdiff,
     write_scenes,
 )
+from whetstone.engine.cards import read_card
 from whetstone.engine.deep import load_model
 from whetstone.engine.deep.sampling import sharpen
 from whetstone.engine.deep.statistics import unfrozen
-from whetstone.engine.deep.weights import read_card
 from whetstone.engine.metrics.reference import ergas
 
 

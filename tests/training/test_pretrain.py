@@ -10,9 +10,10 @@ import torch
 from patches import load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import PERCENTILE, differing, interrupted, state_of, write_both, write_crossdiff
+from whetstone.engine.cards import read_card
 from whetstone.engine.deep import load_model
 from whetstone.engine.deep.schedule import cosine
-from whetstone.engine.deep.weights import build_network, read_card
+from whetstone.engine.deep.weights import build_network
 
 SAMPLED = ("p2m_cc", "p2m_psnr", "m2p_cc", "m2p_psnr")
 

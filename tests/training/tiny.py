@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from accelerate.state import AcceleratorState
 from scenes import Ground
-from whetstone.engine.deep.weights import Card, build_network, save_model
+from whetstone.engine.cards import Card
+from whetstone.engine.deep.weights import build_network, save_model
 
 PERCENTILE = {"kind": "percentile", "value": 99.5}
 CONFIG = {
