@@ -18,6 +18,7 @@ from .jobs import (
 )
 from .models_cli import ModelCheck, ModelList, ModelShown
 from .report import figures
+from .selftest import SelftestResult
 
 #: Figure -> (unit, its ideal value), in the order of printing.
 FIGURES = {
@@ -201,6 +202,11 @@ def _model_check_text(r: ModelCheck) -> str:
     return table(rows, left=3)
 
 
+def _selftest_text(r: SelftestResult) -> str:
+    rows = [(c["name"], "ok" if c["ok"] else "FAILED", c["detail"]) for c in r.checks]
+    return table(rows, left=3)
+
+
 def _values(value: Any) -> str:
     """A value of a model card in one line."""
     if isinstance(value, dict):
@@ -225,6 +231,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     ModelList: _models_text,
     ModelShown: _model_text,
     ModelCheck: _model_check_text,
+    SelftestResult: _selftest_text,
 }
 
 

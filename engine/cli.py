@@ -134,6 +134,10 @@ def execute(args: Namespace, progress: Progress) -> Any:
                 for name, m in known_methods().items()
             ]
         }
+    if args.verb == "selftest":
+        from .selftest import selftest
+
+        return selftest(progress)
     if args.verb == "models":
         from .models_cli import models
 

@@ -166,6 +166,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     verb("methods", "list the fusion methods", "--json")
 
+    verb("selftest", "try libraries, projections and a small fusion by a deep model", "--json")
+
     _models(verb("models", "list, show, download, import or verify deep models", "list"))
 
     sub = verb("run", "replay a job from its JSON or from the tags of an output", "fused.tif")

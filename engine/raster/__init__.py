@@ -25,6 +25,7 @@ __all__ = [
     "RasterReader",
     "RasterWriter",
     "backend",
+    "check_projections",
 ]
 
 _MODULES = {"osgeo": "gdal_backend", "rasterio": "rasterio_backend"}
@@ -57,6 +58,23 @@ def backend(name: str | None = None) -> Backend:
             "Run 'pip install rasterio', or use the Python that QGIS comes with.",
         ) from error
     return getattr(module, _CLASSES[chosen])()
+
+
+def check_projections() -> None:
+    """Refuse to work where the raster library reads the PROJ database of another one.
+
+    It would write files that have lost their EPSG code, with no error at all.
+    """
+    try:
+        found = backend().crs_label(backend().crs_wkt("EPSG:32633"))
+    except WhetstoneError:
+        found = "nothing"
+    if found != "EPSG:32633":
+        raise WhetstoneError(
+            "PROJ_DB_CLASH",
+            f"EPSG:32633 is read as {found}: PROJ uses the database of another program.",
+            "Unset PROJ_DATA and PROJ_LIB; if QGIS started this, please report it.",
+        )
 
 
 def _default() -> str:

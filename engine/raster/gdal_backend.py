@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from ..types import Window
 from . import rules
@@ -251,6 +251,16 @@ class GdalBackend(GdalCrs):
     """The raster library of QGIS (see :class:`~.model.Backend`)."""
 
     name = "osgeo"
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the library, and of the GDAL, PROJ and numpy it works with."""
+        number = osr.GetPROJVersionMajor, osr.GetPROJVersionMinor, osr.GetPROJVersionMicro
+        return {
+            "osgeo": gdal.__version__,
+            "gdal": gdal.__version__,
+            "proj": ".".join(str(part()) for part in number),
+            "numpy": np.__version__,
+        }
 
     def open(self, path: str) -> GdalReader:
         """Open a dataset by its GDAL name, or raise ``WhetstoneError`` saying why not."""

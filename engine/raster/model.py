@@ -96,6 +96,9 @@ class Backend(Protocol):
 
     name: str
 
+    def versions(self) -> dict[str, str]:
+        """Versions of the library, and of the GDAL, PROJ and numpy it works with."""
+
     def open(self, path: str) -> RasterReader:
         """Open a dataset by its GDAL name, or raise ``WhetstoneError`` saying why not."""
 

@@ -72,9 +72,7 @@ class Output:
         self.rows_done = 0
         self._spec, self._backend, self._fingerprint = spec, backend, fingerprint
         self._format, self._overviews = format, overviews
-        stem = os.path.splitext(self.path)[0]
-        self._part, self._journal = f"{stem}.part.tif", f"{stem}.part.json"
-        self._cog = f"{stem}.cog.part.tif"
+        self._part, self._journal, self._cog = _part_names(path)
         self._writer: RasterWriter | None = None
         self._lock: int | None = None
         self._journalled = 0.0
@@ -237,11 +235,23 @@ class Output:
         self._drop_lock()
 
     def _remove_parts(self) -> None:
-        for name in (self._journal, f"{self._journal}~", self._part, self._cog):
-            _remove(name)
-        for name in (self._part, self._cog):
-            for suffix in (".aux.xml", ".ovr", ".ovr.tmp", ".msk", ".msk.ovr.tmp"):
-                _remove(name + suffix)
+        remove_parts(self.path)
+
+
+def _part_names(path: str) -> tuple[str, str, str]:
+    """The part file, its journal and the unfinished COG beside a target."""
+    stem = os.path.splitext(os.path.abspath(path))[0]
+    return f"{stem}.part.tif", f"{stem}.part.json", f"{stem}.cog.part.tif"
+
+
+def remove_parts(path: str) -> None:
+    """Remove what a job that was killed left beside its target ``path``."""
+    part, journal, cog = _part_names(path)
+    for name in (journal, f"{journal}~", part, cog):
+        _remove(name)
+    for name in (part, cog):
+        for suffix in (".aux.xml", ".ovr", ".ovr.tmp", ".msk", ".msk.ovr.tmp"):
+            _remove(name + suffix)
 
 
 def _check_format(path: str, format: str) -> None:

@@ -199,6 +199,15 @@ class RasterioBackend(RasterioCrs):
 
     name = "rasterio"
 
+    def versions(self) -> dict[str, str]:
+        """Versions of the library, and of the GDAL, PROJ and numpy it works with."""
+        return {
+            "rasterio": rasterio.__version__,
+            "gdal": rasterio.__gdal_version__,
+            "proj": rasterio.__proj_version__,
+            "numpy": np.__version__,
+        }
+
     def open(self, path: str) -> RasterioReader:
         """Open a dataset by its GDAL name, or raise ``WhetstoneError`` saying why not."""
         return RasterioReader(path)

@@ -13,7 +13,6 @@ import pytest
 from plain import filled
 from whetstone.engine import library
 from whetstone.engine.cards import Card
-from whetstone.engine.deep import hub
 from whetstone.engine.deep.models import download_model, find_model, load_model
 from whetstone.engine.deep.weights import save_model
 from whetstone.engine.errors import Cancelled, WhetstoneError

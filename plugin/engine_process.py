@@ -1,0 +1,237 @@
+"""The engine process as QGIS drives it: one child per job, watched, cancelled, never trusted.
+
+Torch lives in there, with a numpy, GDAL and PROJ of its own. Whatever happens to it, QGIS goes on:
+a crash becomes one line of text, and the memory goes back with the process.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import signal
+import subprocess  # nosec B404 - the engine is a program of its own
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+from qgis.core import QgsApplication
+
+from ..engine import AdaptJob, Cancelled, Progress, WhetstoneError, job_to_json
+from ..engine.leftovers import remove_leftovers
+from ..engine.worker import PROTOCOL
+from .environment import scrubbed
+from .translation import tr
+
+WORKER = Path(__file__).resolve().parent.parent / "engine" / "worker.py"
+#: How long a job may take to stop by itself: adaptation tries its best weights first.
+_GRACE, _ADAPT_GRACE = 0.5, 30.0
+_KILL_AFTER = 0.4  # seconds beyond that
+#: The engine sends a line every second; antivirus may hold up the first.
+_SILENCE = 120.0
+_TAIL_BYTES = 8000
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+
+
+def run_job(python: str, job, progress: Progress) -> SimpleNamespace:
+    """Run a job by the engine of ``python``; its result has the fields of the job's result class.
+
+    Raises ``WhetstoneError`` and ``Cancelled`` as ``engine.run`` does, with nothing left behind.
+    """
+    request = {"protocol": PROTOCOL, "job": json.loads(job_to_json(job))}
+    grace = _ADAPT_GRACE if isinstance(job, AdaptJob) else _GRACE
+    finished = False
+    try:
+        answer = _ask(python, request, progress, grace)
+        finished = True
+    finally:
+        if not finished:
+            remove_leftovers(job)
+    return SimpleNamespace(**answer)
+
+
+def run_words(python: str, words: list[str], progress: Progress) -> dict:
+    """Run a command line of ``whetstone`` by the engine, and return what --json would print."""
+    return _ask(python, {"protocol": PROTOCOL, "words": words}, progress, _GRACE)
+
+
+def environment_of_child() -> dict[str, str]:
+    """What a child process inherits from this QGIS."""
+    return scrubbed(qgis_root=_qgis_root())
+
+
+def _qgis_root() -> str:
+    """The folder of the QGIS installation; on Windows that is two above its prefix."""
+    prefix = Path(QgsApplication.prefixPath())
+    return str(prefix.parents[1] if sys.platform == "win32" and len(prefix.parents) > 2 else prefix)
+
+
+def _ask(python: str, request: dict, progress: Progress, grace: float) -> dict:
+    child = _Child(python)
+    try:
+        child.send(request)
+        return _watch(child, progress, grace)
+    finally:
+        child.end()
+
+
+def _watch(child: _Child, progress: Progress, grace: float) -> dict:
+    """Pass on what the child says until it has answered, died or been cancelled."""
+    heard = time.monotonic()
+    deadline = None  # of a child that has been asked to stop
+    while True:
+        line = child.next_line(0.05)
+        now = time.monotonic()
+        if deadline is None and progress.cancelled():
+            child.send({"cancel": grace})
+            deadline = now + grace + _KILL_AFTER
+        if deadline is not None and now > deadline:
+            raise Cancelled()
+        if line is None:
+            if now - heard > _SILENCE:
+                raise WhetstoneError(
+                    "WORKER_DIED",
+                    tr("The engine has not answered for {:.0f} seconds.").format(now - heard),
+                    tr("It was ended; QGIS is not affected. Try again."),
+                )
+            continue
+        heard = now
+        if line == "":
+            raise Cancelled() if deadline is not None else child.death()
+        answer = _understood(line)
+        kind = answer.get("type")
+        if kind == "hello":
+            child.said_hello = True
+        elif kind == "progress":
+            progress.update(answer["fraction"], answer["text"])
+        elif kind == "message":
+            progress.message(answer["text"])
+        elif kind == "result":
+            return answer["result"]
+        elif kind == "error":
+            raise _raised(answer["error"])
+
+
+def _understood(line: str) -> dict:
+    """A line of the protocol; what is none (or of a later version) is left out."""
+    with suppress(ValueError):
+        answer = json.loads(line)
+        if isinstance(answer, dict):
+            return answer
+    return {}
+
+
+def _raised(error: dict) -> WhetstoneError:
+    if error["code"] == "CANCELLED":
+        return Cancelled()
+    if error["code"] == "DEEP_MISSING":
+        return broken(error["message"])
+    return WhetstoneError(error["code"], error["message"], error["hint"])
+
+
+def broken(reason: str) -> WhetstoneError:
+    """The error for an engine that is there and does not work."""
+    return WhetstoneError(
+        "ENGINE_BROKEN",
+        tr("The engine does not start: {}.").format(reason.rstrip(". ")),
+        tr("Open Settings > Options > Whetstone and press Repair; Copy diagnostics tells more."),
+    )
+
+
+class _Child:
+    """The process with its three pipes, each of them always read or never waited for."""
+
+    def __init__(self, python: str) -> None:
+        self.said_hello = False
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        try:
+            self._process = subprocess.Popen(  # nosec B603 - a list of words, no shell
+                [python, "-I", "-u", str(WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment_of_child(),
+                creationflags=_NO_WINDOW,
+            )
+        except OSError as error:
+            raise broken(f"{python}: {error.strerror or error}") from None
+        self._readers = [
+            threading.Thread(target=target, daemon=True)
+            for target in (self._read_stdout, self._read_stderr)
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def send(self, message: dict) -> None:
+        """Write a line; a child that has died is noticed when its output ends."""
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def next_line(self, seconds: float) -> str | None:
+        """The next line, None if there is none yet, "" after the last one."""
+        try:
+            return self._lines.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def death(self) -> WhetstoneError:
+        """Why there is no answer, in words."""
+        code = self._process.wait()
+        for reader in self._readers:
+            reader.join(1.0)
+        tail = b"".join(self._tail).decode("utf-8", "replace").strip().splitlines()
+        if not self.said_hello:
+            return broken(tail[-1] if tail else tr("it ended with status {}").format(code))
+        told = " ".join(line.strip() for line in tail[-3:])
+        return WhetstoneError(
+            "WORKER_DIED",
+            tr("The engine stopped unexpectedly ({}). QGIS is not affected.").format(_how(code)),
+            tr("Its last words: {}").format(told) if told else "",
+        )
+
+    def end(self) -> None:
+        """Make sure that nothing goes on, and leave no zombie and no open pipe."""
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(0.2)  # after its answer it has nothing left to do
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for reader in self._readers:
+            reader.join(1.0)
+        self._process.stdout.close()
+        self._process.stderr.close()
+
+    def _read_stdout(self) -> None:
+        for line in self._process.stdout:
+            self._lines.put(line.decode("utf-8", "replace"))
+        self._lines.put("")
+
+    def _read_stderr(self) -> None:
+        """Drain the pipe, or the child would stand still once it is full; keep the end."""
+        while chunk := self._process.stderr.read1(4096):
+            self._tail.append(chunk)
+            self._tail_size += len(chunk)
+            while self._tail_size > _TAIL_BYTES and len(self._tail) > 1:
+                self._tail_size -= len(self._tail.popleft())
+
+
+def _how(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return tr("status {}").format(code if code < 256 else f"0x{code & 0xFFFFFFFF:08X}")
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = ""
+    text = tr("signal {} {}").format(-code, name).strip()
+    if name == "SIGKILL":
+        text += ", " + tr("most often because memory ran out")
+    return text
