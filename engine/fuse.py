@@ -66,6 +66,10 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
         for note in deep.notes if deep else ():
             progress.message(note)
         plan = _plan(deep.job if deep else job, pair, window, deep.tags if deep else {})
+        if deep:
+            each = plan.dtype.itemsize + (4 if job.uncertainty else 0)
+            size = window.width * window.height * pair.bands * each
+            progress.message(deep.forecast(window, size))
         with ExitStack() as files:
             outputs = [files.enter_context(o) for o in _outputs(job, plan, pair, deep)]
             output = outputs[0]

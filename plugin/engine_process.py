@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import signal
-import subprocess  # nosec B404 - the engine is a program of its own
+import subprocess  # nosec B404
 import sys
 import threading
 import time
@@ -150,7 +150,7 @@ class _Child:
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         try:
-            self._process = subprocess.Popen(  # nosec B603 - a list of words, no shell
+            self._process = subprocess.Popen(  # nosec B603
                 [python, "-I", "-u", str(WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

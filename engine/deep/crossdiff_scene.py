@@ -22,6 +22,7 @@ from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
 from .crossdiff import REACH, STRIDE, CrossDiff
+from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Scale, read_pan_and_lms
 from .sampling import Settings, sharpen
 from .statistics import Moments, learn, statistics
@@ -40,6 +41,8 @@ CORE = 512
 LEAST_CORE = 64
 #: The statistics are learnt from so many windows of that side at most, evenly spread.
 SAMPLE, SAMPLE_SIDE = 16, 256
+#: For the forecast: what learning costs in passes over these windows, and a window to time.
+_ESTIMATE_PASSES, _PROBE = 2.5, 256
 #: The largest scene that the ``reference`` preset takes, which knows no windows.
 MOST_REFERENCE_PIXELS = 2048**2
 
@@ -83,6 +86,19 @@ class CrossDiffScene:
         noise = {"zero": "no noise", "fixed": f"noise of seed {self.settings.seed}"}
         how = ", in one piece as the authors' release" if self.settings.reference else ""
         return f"one pass, {noise[self.settings.noise]}{how}"
+
+    def forecast(self, area: Window, size: float) -> Forecast:
+        """What sharpening ``area`` will cost; ``size`` is that of the files in bytes."""
+        windows = [area] if self.settings.reference else list(grid(area, CORE))
+        regions = [_with_halo(window) for window in windows]
+        pixels = self.settings.samples * sum(r.width * r.height for r in regions)
+        if not self.settings.reference and self.settings.statistics != "model":
+            pixels += int(_ESTIMATE_PASSES * SAMPLE * (SAMPLE_SIDE + 2 * REACH) ** 2)
+        spent = seconds_of(lambda: self._probe(self.precision, _PROBE), self.model.device)
+        side = max(max(region.width, region.height) for region in regions)
+        memory = memory_of("crossdiff", side, 1, self.pair.bands, area.width)
+        seconds = spent / _PROBE**2 * pixels * len(self.groups)
+        return Forecast(len(windows), max(windows[0].shape), seconds, memory, size)
 
     def strips(
         self, area: Window, scale: Scale, first_row: int, progress: Progress
@@ -292,9 +308,9 @@ class CrossDiffScene:
         tensor = torch.from_numpy(np.ascontiguousarray(values))[None].to(self.model.device)
         return tensor.contiguous(memory_format=torch.channels_last)
 
-    def _probe(self, precision: str) -> Tensor:
+    def _probe(self, precision: str, side: int = 128) -> Tensor:
         """One pass over a window of smooth noise, the same on every machine."""
-        square, card = Window(0, 0, 128, 128), self.model.card
+        square, card = Window(0, 0, side, side), self.model.card
         ground = np.clip(0.4 + 0.1 * NoiseField(1).read(square, card.bands + 1), 0, 1)
         pan, lms = map(self._tensor, (ground[:1], ground[1:]))
         return sharpen(self.model, pan, lms, None, precision)

@@ -111,6 +111,10 @@ class DeepFusion:
         precision = f"{sampler.precision} ({sampler.precision_reason})"
         return f"{sampler.describe()}{samples}, {precision} on {where}."
 
+    def forecast(self, area: Window, size: float) -> str:
+        """What fusing ``area`` into files of ``size`` bytes will cost, in one sentence."""
+        return self._sampler.forecast(area, size).text()
+
     def strips(
         self, pair: Pair, scene: Scene, area: Window, first_row: int, progress: Progress
     ) -> Iterator[Strip]:

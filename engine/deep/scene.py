@@ -22,6 +22,7 @@ from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
 from .crossdiff import FEATURE_TIMESTEPS, CrossDiff
+from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Grid, Inputs, Scale, read_inputs
 from .sampling import Batch, Settings, sample, sharpen, timesteps_of
 from .statistics import unfrozen
@@ -75,6 +76,18 @@ class SceneSampler:
             return f"one pass, {self.settings.noise} noise, statistics of each window"
         plural = "s" if self.steps > 1 else ""
         return f"{self.steps} step{plural} of {self.settings.sampler}, seed {self.settings.seed}"
+
+    def forecast(self, area: Window, size: float) -> Forecast:
+        """What sampling ``area`` will cost; ``size`` is that of the files in bytes."""
+        cols = self.columns.touching(area.col, area.stop[0])
+        windows = len(cols) * len(self.rows.touching(area.row, area.stop[1]))
+        calls = windows * len(self.groups) * self.settings.samples
+        together = min(self._batch, calls)
+        spent = seconds_of(lambda: self._probe(self.precision, together), self.model.device)
+        side, architecture = self.rows.side, self.model.card.architecture
+        memory = memory_of(architecture, side, together, self.pair.bands, area.width)
+        seconds = spent * self.steps * -(-calls // together)
+        return Forecast(windows, side, seconds, memory, size)
 
     def strips(
         self, area: Window, scale: Scale, first_row: int, progress: Progress
@@ -225,19 +238,22 @@ class SceneSampler:
         with unfrozen(self.model.network):
             return sharpen(self.model, pan, lms, noises, self.precision)
 
-    def _probe(self, precision: str) -> Tensor:
-        """One step on a window of smooth noise, the same on every machine."""
+    def _probe(self, precision: str, count: int = 1) -> Tensor:
+        """One step on windows of smooth noise, the same on every machine."""
         card, device = self.model.card, self.model.device
         side, ratio = card.window, round(card.ratio)
         square = Window(0, 0, side, side)
+
+        def several(image: Array) -> Tensor:
+            one = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+            return one.expand(count, *one.shape).contiguous()
+
         ground = np.clip(0.4 + 0.1 * NoiseField(1).read(square, card.bands + 1), 0, 1)
         if self.crossdiff:
-            pan, lms = (torch.from_numpy(p)[None].to(device) for p in (ground[:1], ground[1:]))
-            return sharpen(self.model, pan, lms, None, precision)
+            return sharpen(self.model, several(ground[:1]), several(ground[1:]), None, precision)
         ms = ground[1:, ::ratio, ::ratio]
         parts = (ground[:1], np.kron(ms, np.ones((1, ratio, ratio), np.float32)), ms)
-        batch = Batch(*(torch.from_numpy(np.ascontiguousarray(p))[None].to(device) for p in parts))
-        start = torch.from_numpy(NoiseField(2).read(square, card.bands))[None].to(device)
+        batch, start = Batch(*map(several, parts)), several(NoiseField(2).read(square, card.bands))
         return sample(self.model, batch, lambda _: start, steps=1, precision=precision)
 
 
