@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Mapping
 
 from .engine_home import torch_version
-from .environment import scrubbed
+from .engine_process import environment_of_child
 from .translation import tr
 
 INDEX_VARIABLE = "WHETSTONE_TORCH_INDEX"  #: another address of the builds, or "none"
@@ -74,7 +74,7 @@ def graphics_cards(program: str = "nvidia-smi") -> list[tuple[str, str, str]]:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=10,
-            env=scrubbed(),
+            env=environment_of_child(),
             creationflags=hidden,
         )
     except (OSError, subprocess.SubprocessError):

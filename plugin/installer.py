@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Mapping
@@ -20,7 +19,7 @@ from ..engine import Cancelled, Progress, WhetstoneError
 from . import engine_home, pythons
 from .builds import index_of, pinned_torch, size_of
 from .engine_home import MARKER, REQUIREMENTS, managed_folders, python_of, write_marker
-from .environment import scrubbed
+from .engine_process import environment_of_child, run_words
 from .pip_trouble import disk_trouble, gigabytes, trouble_of_pip, trouble_of_start
 from .streaming import streamed
 from .translation import tr
@@ -108,7 +107,7 @@ def tested(
     except Cancelled:
         raise
     except WhetstoneError as error:
-        trouble = trouble_of_start(python, str(error), folder is not None)
+        trouble = trouble_of_start(python, error.message, folder is not None)
     failed = [check for check in answer.get("checks", ()) if not check["ok"]]
     if trouble is None and (failed or not answer.get("ok")):
         reason = "; ".join(f"{check['name']}: {check['detail']}" for check in failed)
@@ -132,7 +131,7 @@ def free_space(folder: Path) -> int:
 
 def pip_environment(network: Mapping[str, str], temporary: str) -> dict[str, str]:
     """What pip runs with: the user's mirrors, QGIS's proxy, a temporary folder on the same disk."""
-    kept = scrubbed(qgis_root=sys.prefix if sys.platform == "win32" else "", **dict(network))
+    kept = {**environment_of_child(), **network}
     for name in _ELSEWHERE.split():
         kept.pop(name, None)
     ours = {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -235,8 +234,6 @@ class _Making:
 
 
 def _run_self_test(python: str, progress: Progress) -> dict:
-    from .engine_process import run_words
-
     return run_words(python, ["selftest"], progress)
 
 

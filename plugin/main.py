@@ -16,6 +16,7 @@ class WhetstonePlugin:
         self.iface = iface
         self.provider = None
         self.translator = None
+        self.options = None
 
     def initProcessing(self) -> None:
         """Register the provider, once."""
@@ -29,9 +30,20 @@ class WhetstonePlugin:
     def initGui(self) -> None:
         """Start inside the QGIS window. There is no dock and no menu: the Toolbox is the place."""
         self.initProcessing()
+        if self.iface is not None and self.options is None:
+            from .options_page import OptionsFactory  # qgis_process has no use for widgets
+
+            self.options = OptionsFactory()
+            self.iface.registerOptionsWidgetFactory(self.options)
 
     def unload(self) -> None:
         """Leave nothing behind."""
+        if self.options is not None:
+            from .background import stop_all_work
+
+            self.iface.unregisterOptionsWidgetFactory(self.options)
+            self.options = None
+            stop_all_work()
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None

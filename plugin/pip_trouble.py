@@ -114,6 +114,7 @@ def disk_trouble(folder: str, needed: int, free: int) -> WhetstoneError:
 
 def trouble_of_start(python: str, reason: str, managed: bool = True) -> WhetstoneError:
     """Why the self-test of an engine failed, from what it said last."""
+    reason = reason.strip().replace(tr("The engine does not start: {}.").partition("{}")[0], "")
     if _LIBRARY.search(reason):
         return WhetstoneError(
             "VCREDIST",

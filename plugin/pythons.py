@@ -14,7 +14,7 @@ from typing import Iterator, Mapping
 
 from ..engine import WhetstoneError
 from .engine_home import interpreter_of_qgis
-from .environment import scrubbed
+from .engine_process import environment_of_child
 from .translation import tr
 
 OLDEST, NEWEST = (3, 10), (3, 14)  #: PyTorch has builds for these
@@ -99,7 +99,7 @@ def judged(python: str) -> Verdict:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=20,
-            env=scrubbed(),
+            env=environment_of_child(),
             creationflags=hidden,
         )
         answer = json.loads(done.stdout.decode(errors="replace"))
@@ -143,7 +143,7 @@ def _candidates() -> Iterator[str]:
     own = interpreter_of_qgis()
     if own:
         yield own
-    path = scrubbed().get("PATH")
+    path = environment_of_child().get("PATH")
     names = [f"python{OLDEST[0]}.{n}" for n in range(NEWEST[1], OLDEST[1] - 1, -1)]
     for name in [*names, "python3", "python"]:
         found = shutil.which(name, path=path)
@@ -164,7 +164,7 @@ def launcher_lists(program: str = "py") -> list[str]:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=10,
-            env=scrubbed(),
+            env=environment_of_child(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     except (OSError, subprocess.SubprocessError):
