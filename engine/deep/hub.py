@@ -1,7 +1,12 @@
-"""Models from the Hugging Face Hub: a pinned commit, and no file under its name unverified."""
+"""Models from the Hugging Face Hub: a pinned commit, and no file under its name unverified.
+
+What has arrived when a download is cancelled, or when the connection breaks, is kept beside the
+models under a hidden name, and the next try goes on from there.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -9,6 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..cards import file_hash, read_card
 from ..errors import Cancelled, WhetstoneError
@@ -16,6 +22,9 @@ from ..library import HubModel
 from ..types import PartOfProgress, Progress
 from . import missing
 from .weights import build_network, load_weights
+
+#: Errors after which what has arrived is worth keeping.
+_WORTH_KEEPING = ("CANCELLED", "HUB_UNREACHABLE", "HUB_ERROR")
 
 
 def download(model: HubModel, folder: Path, progress: Progress) -> Path:
@@ -28,6 +37,10 @@ def download(model: HubModel, folder: Path, progress: Progress) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         room = Path(tempfile.mkdtemp(prefix=".download-", dir=folder))
+        part, kept = room / model.file, _kept(model, folder)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.replace(kept, part)  # a second download at the same time finds nothing and begins
     except OSError as error:
         raise WhetstoneError(
             "MODEL_WRITE",
@@ -63,9 +76,11 @@ def download(model: HubModel, folder: Path, progress: Progress) -> Path:
         load_weights(weights, card, build_network(card))
         os.replace(card_file, target.with_suffix(".json"))
         os.replace(weights, target)  # last: models are found by their weights
-    except Cancelled:
-        raise
     except WhetstoneError as error:
+        if error.code in _WORTH_KEEPING:
+            _keep(part, kept)
+        if isinstance(error, Cancelled):
+            raise
         # What is wrong was found in a folder that is about to go.
         message = error.message.replace(f"{room}{os.sep}", f"{source}/")
         raise WhetstoneError(error.code, message, error.hint) from None
@@ -77,6 +92,18 @@ def download(model: HubModel, folder: Path, progress: Progress) -> Path:
         shutil.rmtree(room, ignore_errors=True)
     progress.update(1.0)
     return target
+
+
+def _kept(model: HubModel, folder: Path) -> Path:
+    """Where the beginning of a download waits for the next try."""
+    return folder / f".{model.name}-{model.revision[:12]}.part"
+
+
+def _keep(part: Path, kept: Path) -> None:
+    """Put what has arrived aside. On Windows that fails while the transfer still holds it."""
+    with suppress(OSError):
+        if part.stat().st_size:
+            os.replace(part, kept)
 
 
 def _sound_hash(path: Path) -> str:
@@ -98,6 +125,7 @@ def _fetch(model: HubModel, file: str, room: Path, progress: Progress) -> Path:
         progress.update(transfer.fraction, f"downloading {file}")
         if progress.cancelled():
             transfer.stopped = True
+            thread.join(0.3)  # with luck it lets go of the file
             raise Cancelled()
     if transfer.error is not None:
         raise _in_words(transfer.error, model, file, transfer.endpoint) from None
@@ -118,19 +146,39 @@ class _Transfer:
     def run(self) -> None:
         """Download; what goes wrong is kept in ``error``."""
         try:
-            from huggingface_hub import hf_hub_download
-
-            hf_hub_download(
-                self.model.repo,
-                self.file,
-                revision=self.model.revision,
-                local_dir=self.room,
-                endpoint=self.endpoint,
-                force_download=True,  # the folder is empty; without it, failures are retried long
-                tqdm_class=self._bar(),
-            )
+            self._transfer()
         except Exception as error:
             self.error = error
+
+    def _transfer(self) -> None:
+        """Not by ``hf_hub_download``: that begins anew at every call."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils import build_hf_headers
+
+        url = hf_hub_url(
+            self.model.repo, self.file, revision=self.model.revision, endpoint=self.endpoint
+        )
+        found = get_hf_file_metadata(url, endpoint=self.endpoint)
+        if found.commit_hash is None:
+            raise OSError("no Hub answers there, it lacks the header X-Repo-Commit")
+        headers = build_hf_headers()
+        if urlsplit(found.location).netloc != urlsplit(url).netloc:
+            headers.pop("authorization", None)  # a token is for the Hub, not for its storage
+        path = self.room / self.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab", buffering=0) as file:
+            if found.size is not None and file.tell() > found.size:
+                file.truncate(0)
+                file.seek(0)
+            http_get(
+                found.location,
+                file,
+                resume_size=file.tell(),
+                headers=headers,
+                expected_size=found.size,
+                tqdm_class=self._bar(),
+            )
 
     def _bar(self) -> type[Any]:
         """A bar that draws nothing, and stops the transfer when asked to."""
@@ -160,6 +208,10 @@ def _in_words(error: Exception, model: HubModel, file: str, endpoint: str) -> Wh
     if isinstance(error, ModuleNotFoundError):
         return missing(error.name or "huggingface_hub")
     cause = error.__cause__ if type(error) is ValueError and error.__cause__ else error
+    if getattr(cause, "errno", None) == errno.ENOSPC:
+        return WhetstoneError(
+            "DISK_FULL", f"The disk is full; {file} could not be written.", "Make room, try again."
+        )
     status = getattr(getattr(cause, "response", None), "status_code", None)
     what = f"{file} of {model.repo}@{model.revision[:7]}"
     if status in (401, 403, 404):

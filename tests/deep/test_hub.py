@@ -37,6 +37,7 @@ class Hub(ThreadingHTTPServer):
         self.break_after: list[int] = []  # per GET of weights: bytes until the connection breaks
         self.status = 0
         self.silent = threading.Event()
+        self.slow = 0.0  # seconds per 100 kB of weights
 
     @property
     def url(self):
@@ -96,7 +97,9 @@ class Answer(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         stop = start + hub.break_after.pop(0) if stored and hub.break_after else len(data)
-        self.wfile.write(data[start:stop])
+        for at in range(start, stop, 100_000):
+            self.wfile.write(data[at : min(at + 100_000, stop)])
+            time.sleep(hub.slow if stored else 0)
         if stop < len(data):
             self.close_connection = True
 
@@ -185,6 +188,17 @@ def refused(code, name, home, progress=None):
     assert "\n" not in str(caught.value)
     assert not home.exists() or not list(home.iterdir())
     return str(caught.value)
+
+
+def kept(home):
+    """The beginnings of downloads that wait for the next try; nothing else may be there."""
+    assert all(path.name == f".tiny-{COMMIT[:12]}.part" for path in home.iterdir())
+    return list(home.iterdir())
+
+
+def starts(server):
+    """Where the transfers of weights began that did not begin at 0."""
+    return [int(r[6:-1]) for _, path, r in server.seen if path.startswith("/storage") and r]
 
 
 def test_a_model_is_downloaded_by_its_address(server, home, files):
@@ -305,20 +319,66 @@ def test_a_broken_connection_goes_on_where_it_was(server, home, files, hasty):
     server.break_after = [2_000_000, 1_500_000]
     download_model(ADDRESS, Progress())
     assert (home / "tiny.safetensors").read_bytes() == files[0]
-    starts = [int(r[6:-1]) for _, path, r in server.seen if path.startswith("/storage") and r]
-    assert len(starts) == 2
-    assert 1_900_000 < starts[0] <= 2_000_000 and 3_300_000 < starts[1] <= 3_500_000
+    first, second = starts(server)
+    assert 1_900_000 < first <= 2_000_000 and 3_300_000 < second <= 3_500_000
 
 
 def test_a_body_that_is_cut_off_for_good_is_refused(server, home, hasty):
     server.break_after = [1000] + [0] * 20
-    assert "tiny.safetensors" in refused("HUB_UNREACHABLE", ADDRESS, home)
+    with pytest.raises(WhetstoneError, match=r"tiny\.safetensors") as caught:
+        download_model(ADDRESS, Progress())
+    assert caught.value.code == "HUB_UNREACHABLE"
+    kept(home)
+
+
+def test_the_next_try_goes_on_where_the_connection_broke(server, home, files, hasty):
+    server.break_after = [2_000_000] + [0] * 20
+    with pytest.raises(WhetstoneError):
+        download_model(ADDRESS, Progress())
+    (part,) = kept(home)
+    size, server.break_after = part.stat().st_size, []
+    assert part.read_bytes() == files[0][:size] and size > 1_900_000
+    server.seen.clear()
+    watch = Watch()
+    download_model(ADDRESS, watch)
+    assert starts(server) == [size]
+    assert (home / "tiny.safetensors").read_bytes() == files[0]
+    assert sorted(path.name for path in home.iterdir()) == ["tiny.json", "tiny.safetensors"]
+    assert watch.fractions == sorted(watch.fractions)
+
+
+def test_the_next_try_goes_on_where_a_cancel_came(server, home, files, hasty):
+    server.slow = 0.02
+    with pytest.raises(Cancelled):
+        download_model(ADDRESS, Watch(stop_at=0.2))
+    (part,) = kept(home)
+    size = part.stat().st_size
+    server.slow = 0.0
+    server.seen.clear()
+    download_model(ADDRESS, Progress())
+    assert starts(server) == [size] and 0 < size < len(files[0])
+    assert (home / "tiny.safetensors").read_bytes() == files[0]
+
+
+def test_a_beginning_of_something_else_is_not_kept_for_ever(server, home, files):
+    home.mkdir()
+    (home / f".tiny-{COMMIT[:12]}.part").write_bytes(b"something else" * 100)
+    refused("HUB_HASH", ADDRESS, home)
+    download_model(ADDRESS, Progress())
+    assert (home / "tiny.safetensors").read_bytes() == files[0]
+
+
+def test_a_beginning_that_is_too_long_is_begun_anew(server, home, files):
+    home.mkdir()
+    (home / f".tiny-{COMMIT[:12]}.part").write_bytes(files[0] + b"more")
+    download_model(ADDRESS, Progress())
+    assert (home / "tiny.safetensors").read_bytes() == files[0] and not starts(server)
 
 
 def test_a_download_can_be_cancelled(server, home):
     with pytest.raises(Cancelled):
         download_model(ADDRESS, Watch(stop_at=0.05))
-    assert not list(home.iterdir())
+    kept(home)
 
 
 def test_a_silent_server_does_not_hold_up_a_cancel(server, home):
