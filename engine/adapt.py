@@ -39,7 +39,7 @@ def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
         shift = estimate_shift(pair, threads, PartOfProgress(progress, 0.01, 0.02))
         notes = [*pair.notes, start.why, shift.describe(pair.ratio)]
         if shift.known and max(abs(shift.dx), abs(shift.dy)) >= 0.5:
-            notes.append("It was trained with PAN on MS; fuse with --coregister, too.")
+            notes.append("It was trained with the shift corrected; correct it when fusing, too.")
         for note in notes:
             progress.message(note)
         outcome, card, held_out = fitting.fit(

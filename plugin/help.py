@@ -48,6 +48,8 @@ def with_tables(page: str, algorithm) -> str:
 
 def _kind(parameter) -> str:
     """The choices of an enumeration, unless its help names them all."""
+    if parameter.metadata().get("varies"):
+        return ""
     options = getattr(parameter, "options", list)()
     if all(option in parameter.help() for option in options):
         return ""

@@ -5,19 +5,28 @@ from __future__ import annotations
 from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.adapt import AdaptAlgorithm
 from .algorithms.assess import AssessAlgorithm
 from .algorithms.check import CheckAlgorithm
 from .algorithms.classical import ClassicalAlgorithm
 from .algorithms.compare import CompareAlgorithm
+from .algorithms.deep import CrossDiffAlgorithm, SSDiffAlgorithm
 from .algorithms.degrade import DegradeAlgorithm
+from .algorithms.engine_status import EngineStatusAlgorithm
+from .algorithms.models import ModelsAlgorithm
 from .translation import RESOURCES, tr
 
 ALGORITHMS = (
     ClassicalAlgorithm,
+    SSDiffAlgorithm,
+    CrossDiffAlgorithm,
+    AdaptAlgorithm,
     AssessAlgorithm,
     CompareAlgorithm,
     CheckAlgorithm,
     DegradeAlgorithm,
+    EngineStatusAlgorithm,
+    ModelsAlgorithm,
 )
 ICON = RESOURCES / "icons" / "whetstone.svg"
 RASTER_EXTENSIONS = ["tif", "tiff"]

@@ -7,15 +7,23 @@ part of the project, otherwise measured on the MS file; a post-processor applies
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Callable
 
 from osgeo import gdal
 from qgis.core import (
+    QgsColorRampShader,
     QgsContrastEnhancement,
+    QgsGradientColorRamp,
+    QgsGradientStop,
     QgsMultiBandColorRenderer,
     QgsProcessingLayerPostProcessorInterface,
     QgsRasterLayer,
+    QgsRasterShader,
     QgsSingleBandGrayRenderer,
+    QgsSingleBandPseudoColorRenderer,
 )
+from qgis.PyQt.QtGui import QColor
 
 from ..engine.sensors import band_role, find_sensor
 
@@ -23,6 +31,8 @@ _ALGORITHM = QgsContrastEnhancement.ContrastEnhancementAlgorithm
 _SAMPLE = 250_000  # pixels QGIS itself samples for a cumulative cut
 _CUT = (0.02, 0.98)
 _COLOURS = ("red", "green", "blue")
+#: Five colours of the ramp viridis: even steps of lightness, readable without colour vision.
+_VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
 
 @dataclass(frozen=True)
@@ -145,18 +155,49 @@ def _contrast(data_type, limits: tuple[float, float], algorithm) -> QgsContrastE
     return contrast
 
 
-class LookPainter(QgsProcessingLayerPostProcessorInterface):
-    """Applies a look to a result layer on the main thread, once QGIS has loaded it."""
+def apply_heat(layer: QgsRasterLayer, band: int = 1) -> None:
+    """Show one band by a perceptual ramp with a legend, dark where it is low.
 
-    _alive: list[LookPainter] = []  # QGIS keeps no reference of its own
+    A single-band layer style, from nothing to where 98 % of the pixels lie below.
+    """
+    provider = layer.dataProvider()
+    high = provider.cumulativeCut(band, 0.0, _CUT[1], layer.extent(), _SAMPLE)[1]
+    ramp = QgsColorRampShader(0.0, high if high > 0 else 1.0, _viridis())
+    ramp.setColorRampType(QgsColorRampShader.Type.Interpolated)
+    ramp.classifyColorRamp(5, band, layer.extent(), provider)
+    shader = QgsRasterShader()
+    shader.setRasterShaderFunction(ramp)
+    renderer = QgsSingleBandPseudoColorRenderer(provider, band, shader)
+    renderer.setClassificationMin(ramp.minimumValue())
+    renderer.setClassificationMax(ramp.maximumValue())
+    layer.setRenderer(renderer)
+    layer.triggerRepaint()
 
-    def __init__(self, look: Look) -> None:
+
+def _viridis() -> QgsGradientColorRamp:
+    first, *between, last = (QColor(name) for name in _VIRIDIS)
+    stops = [QgsGradientStop((n + 1) / (len(_VIRIDIS) - 1), c) for n, c in enumerate(between)]
+    return QgsGradientColorRamp(first, last, False, stops)
+
+
+class Painter(QgsProcessingLayerPostProcessorInterface):
+    """Does things with a result layer on the main thread, once QGIS has loaded it."""
+
+    _alive: list[Painter] = []  # QGIS keeps no reference of its own
+
+    def __init__(self, *acts: Callable[[QgsRasterLayer], None]) -> None:
         super().__init__()
-        self.look = look
+        self.acts = acts
         self._alive.append(self)
         del self._alive[:-64]  # of runs whose layer was never loaded
 
     def postProcessLayer(self, layer, context, feedback) -> None:
         """Called by QGIS."""
         if isinstance(layer, QgsRasterLayer) and layer.isValid():
-            apply_look(layer, self.look)
+            for act in self.acts:
+                act(layer)
+
+
+def look_painter(look: Look) -> Painter:
+    """Gives a result layer a look."""
+    return Painter(partial(apply_look, look=look))

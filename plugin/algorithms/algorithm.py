@@ -12,6 +12,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ... import engine
 from ...engine import Cancelled, WhetstoneError
+from ..engine_home import ready_engine
 from ..help import help_page, short_help
 from ..translation import RESOURCES, tr
 from ..watching import FeedbackProgress
@@ -36,6 +37,7 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
         super().__init__()
         self.prepared = None
         self.notes: list[str] = []
+        self.is_preview = False
 
     # -- what QGIS asks for -------------------------------------------------------------------
 
@@ -74,6 +76,10 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
 
     def checkParameterValues(self, parameters, context):
         """Runs in the dialog, in batch and in ``qgis_process``: reads headers only."""
+        try:
+            self.check_first(parameters)
+        except WhetstoneError as error:
+            return False, str(error)
         fine, text = super().checkParameterValues(parameters, context)
         if not fine:
             return fine, text
@@ -110,7 +116,18 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(str(error)) from error
         return {}
 
+    def engine_answer(self) -> tuple[bool, str]:
+        """Whether the engine process can be used, and what to do if not."""
+        try:
+            ready_engine()
+        except WhetstoneError as error:
+            return False, str(error)
+        return True, ""
+
     # -- what subclasses give -----------------------------------------------------------------
+
+    def check_first(self, parameters) -> None:
+        """Raise ``WhetstoneError`` for what QGIS itself would refuse in worse words."""
 
     def check_parameters(self, parameters, context) -> None:
         """Raise ``WhetstoneError`` when the headers alone tell that the job cannot work."""

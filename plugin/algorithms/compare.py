@@ -15,16 +15,20 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
 from ...engine import CompareJob
-from ...engine.classical import METHODS
+from ...engine.methods import DEEP, METHODS
+from ..engine_home import ready_engine
+from ..engine_process import run_job
 from ..figures import as_outputs
-from ..styling import LookPainter, measured_look, true_colour
+from ..styling import look_painter, measured_look, true_colour
 from ..translation import tr
 from .algorithm import WhetstoneAlgorithm
 from .inputs import check_pair, other_source, read_pair
+from .models import add_model, check_names, chosen_model
 from .parameters import (
     add,
     add_coregister,
     add_crop,
+    add_device,
     add_figures,
     add_pair,
     add_protocol,
@@ -57,11 +61,13 @@ class CompareAlgorithm(WhetstoneAlgorithm):
             usesStaticStrings=True,
         )
         text = tr(
-            "The methods to compare; exp is plain interpolation, the mark every method must beat."
+            "The methods to compare; exp is plain interpolation, the mark every method must beat. "
+            "ssdiff and crossdiff need the engine and a model."
         )
         add(self, methods, text)
         add_sensor(self)
         self._add_truth()
+        self._add_deep()
         add_coregister(self)
         add_protocol(self)
         load = QgsProcessingParameterEnum(
@@ -78,6 +84,23 @@ class CompareAlgorithm(WhetstoneAlgorithm):
         self.addOutput(QgsProcessingOutputString("BEST", tr("Best method")))
         self.addOutput(QgsProcessingOutputRasterLayer("BEST_IMAGE", tr("Image of the best method")))
         add_figures(self)
+
+    def _add_deep(self) -> None:
+        add_model(self, *DEEP, advanced=True)
+        adapt = QgsProcessingParameterNumber(
+            "ADAPT",
+            tr("Minutes to adapt CrossDiff"),
+            QgsProcessingParameterNumber.Type.Double,
+            0.0,
+            minValue=0.0,
+            maxValue=1440.0,
+        )
+        text = tr(
+            "First adapt a CrossDiff model to the pair that is compared, without its truth. "
+            "0 leaves that out."
+        )
+        add(self, adapt, text, advanced=True)
+        add_device(self, advanced=True)
 
     def _add_truth(self) -> None:
         reduced = QgsProcessingParameterBoolean(
@@ -101,7 +124,12 @@ class CompareAlgorithm(WhetstoneAlgorithm):
         )
         add_crop(self, crop)
 
+    def check_first(self, parameters) -> None:
+        check_names(self, parameters)
+
     def check_parameters(self, parameters, context) -> None:
+        if set(DEEP) & set(self.parameterAsEnumStrings(parameters, "METHODS", context)):
+            ready_engine()
         check_pair(self, parameters, context)
         other_source(self, parameters, context, "REFERENCE", [])
 
@@ -119,12 +147,18 @@ class CompareAlgorithm(WhetstoneAlgorithm):
             crop=self.parameterAsInt(parameters, "CROP", context),
             coregister=self.parameterAsBool(parameters, "COREGISTER", context),
             html=self.parameterAsFileOutput(parameters, "HTML", context) or None,
+            model=chosen_model(self, parameters, context),
+            device=self.parameterAsEnumString(parameters, "DEVICE", context),
+            adapt=self.parameterAsDouble(parameters, "ADAPT", context),
         )
         return job, pair, self.parameterAsEnumString(parameters, "LOAD", context)
 
     def execute(self, parameters, context, progress) -> dict:
         job, pair, load = self.prepared
-        result = self.run_job(job, progress)
+        if set(DEEP) & set(job.methods):  # all of them there: they read the scene together
+            result = run_job(ready_engine().python, job, progress)
+        else:
+            result = self.run_job(job, progress)
         best = next(row for row in result.rows if row["method"] == result.best)
         wanted = {"best": [best], "all": result.rows}.get(load, ())
         for row in wanted:
@@ -147,5 +181,5 @@ class CompareAlgorithm(WhetstoneAlgorithm):
         )
         name = f"{pair.name} {row['method'].upper()}"
         details = QgsProcessingContext.LayerDetails(name, project, "BEST_IMAGE")
-        details.setPostProcessor(LookPainter(look))
+        details.setPostProcessor(look_painter(look))
         context.addLayerToLoadOnCompletion(row["out"], details)

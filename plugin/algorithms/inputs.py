@@ -24,6 +24,7 @@ class Pair:
     name: str
     pan_crs: QgsCoordinateReferenceSystem
     look: Look | None
+    ms_layer: tuple[str, str, str]  # source, name and provider, to show the MS beside the result
 
 
 def pan_layer(algorithm, parameters, context) -> QgsRasterLayer:
@@ -80,15 +81,23 @@ def ms_bands(algorithm, parameters, context) -> tuple[int, ...]:
 
 def check_pair(algorithm, parameters, context) -> None:
     """Open the headers of the pair as the engine will; whatever it would refuse is refused now."""
+    with opened_pair(algorithm, parameters, context) as opened:
+        if algorithm.parameterDefinition("EXTENT") is not None:
+            crs = pan_layer(algorithm, parameters, context).crs()
+            opened.window_of(extent_bounds(algorithm, parameters, context, crs))
+
+
+def opened_pair(algorithm, parameters, context):
+    """The pair as the engine opens it (a context manager): headers, and no pixels."""
     from ...engine.pair import open_pair  # not while QGIS starts
 
     pair = read_pair(algorithm, parameters, context, [])
-    protocol = "product"
+    protocol, sensor = "product", "auto"
     if algorithm.parameterDefinition("PROTOCOL") is not None:
         protocol = algorithm.parameterAsEnumString(parameters, "PROTOCOL", context) or protocol
-    with open_pair(pair.pan, pair.ms, protocol=protocol) as opened:
-        if algorithm.parameterDefinition("EXTENT") is not None:
-            opened.window_of(extent_bounds(algorithm, parameters, context, pair.pan_crs))
+    if algorithm.parameterDefinition("SENSOR") is not None:
+        sensor = algorithm.parameterAsEnumString(parameters, "SENSOR", context) or sensor
+    return open_pair(pair.pan, pair.ms, sensor=sensor, protocol=protocol)
 
 
 def read_pair(algorithm, parameters, context, notes: list[str]) -> Pair:
@@ -106,6 +115,7 @@ def read_pair(algorithm, parameters, context, notes: list[str]) -> Pair:
         name=layers[0].name(),
         pan_crs=pan.crs(),
         look=_project_look(layers, bands, context),
+        ms_layer=(layers[0].source(), layers[0].name(), layers[0].providerType()),
     )
 
 

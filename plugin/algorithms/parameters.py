@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
 )
@@ -23,6 +24,7 @@ from ..translation import tr
 _ADVANCED = QgsProcessingParameterDefinition.Flag.FlagAdvanced
 _RASTER_OPTIONS = "processing.algs.gdal.ui.RasterOptionsWidget.RasterOptionsWidgetWrapper"
 PROTOCOLS = ["product", "toolbox"]
+DEVICES = ["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "mps"]
 
 
 def add(algorithm, parameter, text: str, advanced: bool = False) -> None:
@@ -116,6 +118,31 @@ def add_coregister(algorithm) -> None:
         "reported. Tick this to correct it; worthwhile from about half a PAN pixel."
     )
     add(algorithm, parameter, text)
+
+
+def add_device(algorithm, advanced: bool = False) -> None:
+    """Where a deep model computes."""
+    parameter = QgsProcessingParameterEnum(
+        "DEVICE", tr("Device"), DEVICES, defaultValue="auto", usesStaticStrings=True
+    )
+    text = tr(
+        "auto takes the graphics card where there is one that the engine can use, and the CPU "
+        "otherwise. cuda:1 is the second card."
+    )
+    add(algorithm, parameter, text, advanced)
+
+
+def add_seed(algorithm) -> None:
+    """The seed of the noise."""
+    parameter = QgsProcessingParameterNumber(
+        "SEED", tr("Seed"), QgsProcessingParameterNumber.Type.Integer, 0, minValue=0
+    )
+    add(
+        algorithm,
+        parameter,
+        tr("Of the random numbers; the same seed gives the same result."),
+        advanced=True,
+    )
 
 
 def add_crop(algorithm, number) -> None:

@@ -156,7 +156,7 @@ def test_a_shift_is_told_and_learnt_with(quick, monkeypatch, backend, tmp_path):
     result = run(job_of(pair, tmp_path / "m.safetensors", sensor="generic"))
     assert asked[0].dx == pytest.approx(1.5, abs=0.2)
     assert asked[0].dy == pytest.approx(-1.0, abs=0.2)
-    assert "It was trained with PAN on MS; fuse with --coregister, too." in result.notes
+    assert "It was trained with the shift corrected; correct it when fusing, too." in result.notes
 
 
 # -- comparisons ----------------------------------------------------------------------------------
