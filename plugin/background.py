@@ -30,7 +30,7 @@ class Work(QObject):
         super().__init__()
         self.kind = ""  #: of the work that runs; "" when none does
         self.last = ""  #: of the work that ran last
-        self.title = self.text = ""
+        self.title = self.text = self.done = ""
         self.stopping = False
         self.fraction = 0.0
         self.lines: list[str] = []
@@ -40,12 +40,12 @@ class Work(QObject):
         self.moved.connect(self._note_move)
         self.said.connect(self._note_line)
 
-    def start(self, kind: str, title: str, act: Act) -> None:
-        """Begin, unless something runs already."""
+    def start(self, kind: str, title: str, act: Act, done: str = "") -> None:
+        """Begin, unless something runs already. ``done`` is said when it went well."""
         if self.kind:
             return
         self.kind = self.last = kind
-        self.title, self.text, self.fraction = title, title, 0.0
+        self.title, self.text, self.fraction, self.done = title, title, 0.0, done
         self.error = self.answer = None
         self.stopping = False
         self.lines = []

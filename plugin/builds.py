@@ -39,7 +39,7 @@ def builds(platform: str = sys.platform) -> tuple[str, ...]:
 def size_of(build: str) -> Size:
     """About how much room a build takes."""
     if build == "cpu":
-        return Size(GB // 4, 11 * GB // 10, 13 * GB // 10)
+        return Size(3 * GB // 10, 11 * GB // 10, 13 * GB // 10)
     return Size(27 * GB // 10, 55 * GB // 10, 63 * GB // 10)
 
 

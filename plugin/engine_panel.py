@@ -58,13 +58,14 @@ class EnginePanel(QGroupBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(tr("Engine for the deep models"), parent)
-        self.work, self.cards = work_on("engine"), work_on("cards")
+        self.work, self.cards, self.models = map(work_on, ("engine", "cards", "models"))
         self.state: EngineState = engine_state()
         self.build_chosen = False  # by the user
         self._build_widgets()
         self._lay_out()
         for signal, slot in (
             (self.work.changed, self.refresh),
+            (self.models.changed, self.refresh),
             (self.work.ended, self._suggest),
             (self.cards.ended, self._suggest),
         ):
@@ -156,15 +157,18 @@ class EnginePanel(QGroupBox):
         self.test.setVisible(self.state.usable or self.state.code == "broken")
         for widget in (self.form_build, self.builds, self.reason, self.form_room, self.room):
             widget.setVisible(not named)
-        for widget in (self.act, self.remove, self.test, self.builds, self.path):
+        for widget in (self.test, self.builds, self.path):
             widget.setEnabled(not running)
+        for widget in (self.act, self.remove):  # not from under a download or an import
+            widget.setEnabled(not running and not self.models.kind)
         self.path_test.setEnabled(not running and bool(self.path.filePath()))
         size, free = size_of(self.builds.currentData()), installer.free_space(data_folder())
         self.room.setText(
-            tr("{} GB to download, {} GB on disk; {} GB are free in {}").format(
-                gigabytes(size.download), gigabytes(size.disk), gigabytes(free), data_folder()
+            tr("{} GB to download, {} GB on disk; {} GB are free").format(
+                gigabytes(size.download), gigabytes(size.disk), gigabytes(free)
             )
         )
+        self.room.setToolTip(str(data_folder()))
         self._show_checks()
 
     def _label(self, managed: EngineState) -> str:
@@ -213,7 +217,8 @@ class EnginePanel(QGroupBox):
         build, network = self.builds.currentData(), network_environment()
         titles = {"missing": tr("Installing the engine"), "outdated": tr("Updating the engine")}
         title = titles.get(managed_state().code, tr("Repairing the engine"))
-        self._begin("install", title, partial(_install, build, network))
+        act = partial(_install, build, network)
+        self._begin("install", title, act, tr("The engine is installed and passed its self-test."))
 
     def _remove(self) -> None:
         question = tr("Remove the engine and free {} GB? Models stay.").format(
@@ -221,17 +226,19 @@ class EnginePanel(QGroupBox):
         )
         buttons = QMessageBox.StandardButton
         if QMessageBox.question(self, tr("Whetstone"), question) == buttons.Yes:
-            self._begin("remove", tr("Removing the engine"), installer.remove)
+            title, done = tr("Removing the engine"), tr("The engine is removed.")
+            self._begin("remove", title, installer.remove, done)
 
     def _test(self, python: str) -> None:
         managed = self.state.origin == "managed" and python == self.state.python
         folder = Path(self.state.folder) if managed else None
-        self._begin("test", tr("Testing {}").format(python), partial(_test, python, folder))
+        done = tr("The self-test is passed.")
+        self._begin("test", tr("Testing the engine"), partial(_test, python, folder), done)
 
-    def _begin(self, kind: str, title: str, act) -> None:
+    def _begin(self, kind: str, title: str, act, done: str) -> None:
         TESTED.clear()
         self.build_chosen = False
-        self.work.start(kind, title, act)
+        self.work.start(kind, title, act, done)
 
     def _copy(self) -> None:
         tested = TESTED.get(self.tested_python())

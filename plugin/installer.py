@@ -112,8 +112,10 @@ def tested(
     if trouble is None and (failed or not answer.get("ok")):
         reason = "; ".join(f"{check['name']}: {check['detail']}" for check in failed)
         trouble = trouble_of_start(python, reason or tr("the self-test failed"), folder is not None)
-    for check in answer.get("checks", ()):
-        log(f"{'OK ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
+    good = len(answer.get("checks", ())) - len(failed)
+    log(tr("Self-test: {} good, {} failed").format(good, len(failed)))
+    for check in failed:
+        log(f"{check['name']}: {check['detail']}")
     if folder is not None:
         state = "broken" if trouble else "ready"
         write_marker(folder, state=state, trouble=trouble.message if trouble else "")

@@ -109,22 +109,18 @@ class ModelsPanel(QGroupBox):
         row = self.chosen()
         if row is not None:
             words = ["models", "download", row.name]
-            self._run("download", tr("Downloading {}").format(row.name), words)
-
-    def _run(self, kind: str, title: str, words: list[str]) -> None:
-        self.work.start(kind, title, partial(_ask, engine_state().python, words))
+            act = partial(_ask, engine_state().python, words)
+            title, done = tr("Downloading {}"), tr("{} is downloaded.")
+            self.work.start("download", title.format(row.name), act, done.format(row.name))
 
     def _import(self) -> None:
         dialog = ImportDialog(self, engine_state().usable)
         if not dialog.exec():
             return
-        if dialog.words():
-            title = tr("Importing {}").format(dialog.target().stem)
-            self._run("import", title, dialog.words())
-        else:
-            self.work.start(
-                "import", tr("Importing {}").format(dialog.target().stem), dialog.copying()
-            )
+        words, name = dialog.words(), dialog.target().stem
+        act = partial(_ask, engine_state().python, words) if words else dialog.copying()
+        title, done = tr("Importing {}"), tr("{} is imported.")
+        self.work.start("import", title.format(name), act, done.format(name))
 
     def _delete(self) -> None:
         row = self.chosen()

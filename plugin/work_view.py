@@ -19,6 +19,7 @@ from .translation import tr
 
 GOOD, BAD = "#2e8b4a", "#c23a2b"
 _STEPS = 1000
+_FEWEST, _MOST = 3, 10  #: lines of log to show
 
 
 class ProgressRow(QWidget):
@@ -50,7 +51,7 @@ class ProgressRow(QWidget):
             widget.setVisible(running)
         self.cancel.setEnabled(running and not self.work.stopping)
         self.move_bar()
-        self.outcome.setVisible(not running and bool(error or self.work.last))
+        self.outcome.setVisible(not running and bool(error or self.work.done))
         if isinstance(error, Cancelled):
             self.outcome.setText(tr("Cancelled."))
             self.outcome.setStyleSheet("")
@@ -58,7 +59,7 @@ class ProgressRow(QWidget):
             self.outcome.setText(str(error))
             self.outcome.setStyleSheet(f"color: {BAD};")
         else:
-            self.outcome.setText(tr("{}: done.").format(self.work.title))
+            self.outcome.setText(self.work.done)
             self.outcome.setStyleSheet(f"color: {GOOD};")
         self.setVisible(running or bool(self.work.last))
 
@@ -78,8 +79,6 @@ class LogView(QPlainTextEdit):
         self.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.setMaximumBlockCount(2000)
-        self.setMinimumHeight(120)
-        self.setMaximumHeight(200)
         work.changed.connect(self.refresh)
         work.said.connect(self.add)
         self.refresh()
@@ -91,12 +90,18 @@ class LogView(QPlainTextEdit):
             self.setPlainText(text)
             self.moveCursor(QTextCursor.MoveOperation.End)
             self.moveCursor(QTextCursor.MoveOperation.StartOfLine)
-        self.setVisible(bool(self.work.lines))
+        self._fit()
 
     def add(self, line: str) -> None:
         """One more line; the view follows."""
-        self.setVisible(True)
         self.appendPlainText(line)
+        self._fit()
+
+    def _fit(self) -> None:
+        """As high as the log is long, within limits."""
+        count = min(max(len(self.work.lines), _FEWEST), _MOST)
+        self.setFixedHeight(round((count + 1.5) * self.fontMetrics().lineSpacing()))
+        self.setVisible(bool(self.work.lines))
 
 
 def _elided(text: str, longest: int = 90) -> str:
