@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -354,44 +353,3 @@ def test_the_windows_launcher_is_read(tmp_path):
     script.chmod(0o755)
     found = pythons.launcher_lists(str(script))
     assert found == ["C:\\Python312\\python.exe", "C:\\Program Files\\Python39\\python.exe"]
-
-
-def pip_has_torch() -> str:
-    """Why the real installation cannot be tried here; "" if it can."""
-    with_pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True)
-    if b"find-links" not in with_pip.stdout:
-        return "pip's configuration has no find-links with torch"
-    folders = [
-        line.split("=", 1)[1].strip().strip("'\"")
-        for line in with_pip.stdout.decode().splitlines()
-        if "find-links" in line.split("=")[0]
-    ]
-    wheel = f"torch-{engine_home.torch_version()}+cpu-*.whl"
-    if not any(list(Path(folder).glob(wheel)) for each in folders for folder in each.split()):
-        return f"there is no {wheel} where pip looks"
-    return ""
-
-
-@pytest.mark.slow
-def test_the_real_engine_through_the_pages_own_path(home, monkeypatch, qtbot):
-    """Everything true: venv, pip, torch, self-test; started by the button of the page."""
-    trouble = pip_has_torch()
-    if trouble:
-        pytest.skip(trouble)
-    from whetstone.plugin import background
-    from whetstone.plugin.options_page import OptionsPage
-
-    monkeypatch.setenv("WHETSTONE_TORCH_INDEX", "none")
-    page = OptionsPage()
-    qtbot.addWidget(page)
-    page.show()
-    assert page.engine.act.text() == "Install"
-    page.engine.act.click()
-    qtbot.waitUntil(lambda: not page.engine.work.kind, timeout=400_000)
-    assert page.engine.work.error is None, "\n".join(page.engine.work.lines)
-    assert engine_state().code == "ready"
-    assert page.engine.work.answer["torch"].startswith(engine_home.torch_version())
-    assert "✘" not in page.engine.checks.text() and page.engine.checks.text().count("✔") == 4
-    size = sum(path.lstat().st_size for path in home.rglob("*") if path.is_file())
-    assert size < installer.size_of("cpu").needed
-    background.stop_all_work()
