@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from whetstone.engine import Progress
+from whetstone.engine import Progress, library
 from whetstone.engine.cards import Card
-from whetstone.engine.deep import adaptation, models
+from whetstone.engine.deep import adaptation
 from whetstone.engine.deep.crossdiff import CrossDiff
 from whetstone.engine.deep.weights import save_model
 from whetstone.engine.jobs import AdaptJob, RasterSource
@@ -39,7 +39,7 @@ def model_folder(tmp_path, patch):
     folder = tmp_path / "models"
     folder.mkdir()
     patch.setenv("WHETSTONE_MODELS", str(folder))
-    patch.setattr(models, "BUNDLED", tmp_path / "bundled")
+    patch.setattr(library, "BUNDLED", tmp_path / "bundled")
     return folder
 
 

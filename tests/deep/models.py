@@ -68,8 +68,8 @@ def make_crossdiff(bands=4, *, ratio=4.0, strength=0.1, timesteps=(50,), centred
     return Model(card, network, torch.device("cpu"))
 
 
-def write_crossdiff(folder, bands=4, **more):
+def write_crossdiff(folder, bands=4, name="drawn", **more):
     """The same on disk; its path."""
-    path, model = folder / "drawn.safetensors", make_crossdiff(bands, **more)
+    path, model = folder / f"{name}.safetensors", make_crossdiff(bands, **more)
     save_model(path, model.network, model.card)
     return str(path)

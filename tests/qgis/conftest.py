@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from qgis.core import QgsProcessingContext, QgsProject, QgsRasterLayer
 
 os.environ.setdefault("GDAL_PAM_ENABLED", "NO")
 gdal.UseExceptions()
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venv" / "engine" / "bin" / "python"
 EPSG = 32633
 ORIGIN = (500_000.0, 5_000_000.0)
 NAMES = ("Blue", "Green", "Red", "NIR")
@@ -112,6 +115,48 @@ def plugin(qgis_processing):
     plugin.initProcessing()
     yield plugin
     plugin.unload()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Python with torch, and the folder of its models."""
+
+    python: str
+    models: Path
+
+    def ssdiff(self) -> str:
+        """The file of a tiny SSDiff model for four bands at ratio 4."""
+        return str(self.models / "tiny-ssdiff.safetensors")
+
+
+def make_engine(folder: Path) -> Engine:
+    """Draw tiny models; skips where there is no Python with torch."""
+    if not PYTHON.exists():
+        pytest.skip(f"{PYTHON.relative_to(ROOT)} is not there (make setup)")
+    done = subprocess.run(
+        [PYTHON, str(Path(__file__).with_name("write_models.py")), str(folder)],
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+    )
+    if "No module named 'torch'" in done.stderr:
+        pytest.skip("the engine's Python has no torch")
+    assert done.returncode == 0, done.stderr
+    return Engine(str(PYTHON), folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tmp_path_factory):
+    """The engine's Python and tiny models."""
+    return make_engine(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def engine(tiny_engine, monkeypatch):
+    """The engine as the plugin finds it, with tiny models as the user's own."""
+    monkeypatch.setenv("WHETSTONE_ENGINE_PYTHON", tiny_engine.python)
+    monkeypatch.setenv("WHETSTONE_MODELS", str(tiny_engine.models))
+    return tiny_engine
 
 
 @pytest.fixture
