@@ -9,55 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from window import HERE, INI, PROGRAM, display, environment, spread
 
 pytestmark = pytest.mark.gui
-HERE = Path(__file__).resolve().parent
-PROGRAM = next(
-    (p for p in ("/usr/bin/qgis.bin", shutil.which("qgis") or "") if os.path.exists(p)), ""
-)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-INI = """[PythonPlugins]
-whetstone=true
-processing=true
-[qgis]
-checkVersion=false
-showTips=false
-[Processing]
-Configuration\\KEEP_DIALOG_OPEN=true
-"""
 PICTURES = ("dialog", "dialog_log", "window", "comparison", "dialog_compare", "batch")
-
-
-def display(words: list[str]) -> list[str]:
-    """A command with a screen to draw on."""
-    if os.environ.get("DISPLAY"):
-        return words
-    wrapper = shutil.which("xvfb-run")
-    if wrapper is None:
-        pytest.skip("neither a screen nor xvfb-run")
-    return [wrapper, "-a", "-s", "-screen 0 1440x900x24", *words]
-
-
-def environment(folder: Path, root: Path) -> dict[str, str]:
-    """A home of its own, with the checkout as plugin."""
-    for name in ("home", "runtime", "plugins"):
-        (folder / name).mkdir()
-    (folder / "runtime").chmod(0o700)
-    (folder / "plugins" / "whetstone").symlink_to(root)
-    kept = {
-        key: os.environ[key]
-        for key in ("PATH", "LANG", "DISPLAY", "XAUTHORITY")
-        if key in os.environ
-    }
-    return {
-        **kept,
-        "HOME": str(folder / "home"),
-        "XDG_RUNTIME_DIR": str(folder / "runtime"),
-        "QGIS_PLUGINPATH": str(folder / "plugins"),
-        "WHETSTONE_SHOT": str(folder / "task.json"),
-        "GDAL_PAM_ENABLED": "NO",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
 
 @pytest.fixture(scope="module")
@@ -98,15 +54,6 @@ def log(shots) -> dict:
     noted = json.loads((shots / "log.json").read_text("utf-8"))
     assert "error" not in noted, noted["error"]
     return noted
-
-
-def spread(path: Path) -> float:
-    """Standard deviation of a picture's grey values: 0 when blank."""
-    from osgeo import gdal
-
-    dataset = gdal.Open(str(path))
-    assert dataset is not None and min(dataset.RasterXSize, dataset.RasterYSize) > 200, path
-    return float(dataset.ReadAsArray()[:3].std())
 
 
 @pytest.mark.parametrize("name", PICTURES)
