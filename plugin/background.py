@@ -6,7 +6,7 @@ import time
 import traceback
 from typing import Any, Callable
 
-from qgis.core import QgsApplication, QgsTask
+from qgis.core import Qgis, QgsApplication, QgsMessageLog, QgsTask
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from ..engine import Cancelled, Progress, WhetstoneError
@@ -87,6 +87,7 @@ class Work(QObject):
 
     def _note_line(self, text: str) -> None:
         self.lines.append(text)
+        QgsMessageLog.logMessage(text, "Whetstone", Qgis.MessageLevel.Info, False)
         del self.lines[:-_KEPT_LINES]
 
 

@@ -22,6 +22,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
+from ..engine import WhetstoneError
 from . import installer
 from .background import work_on
 from .builds import builds, graphics_cards, size_of, suggest_build
@@ -37,6 +38,7 @@ from .engine_home import (
 from .engine_process import run_words
 from .network import network_environment
 from .pip_trouble import gigabytes
+from .pythons import refuse_system
 from .translation import tr
 from .work_view import BAD, GOOD, LogView, ProgressRow
 
@@ -98,7 +100,7 @@ class EnginePanel(QGroupBox):
         self.path.setStorageMode(QgsFileWidget.StorageMode.GetFile)
         self.path.setDialogTitle(tr("A Python with PyTorch"))
         self.path.setFilePath(str(QgsSettings().value(SETTING, "") or ""))
-        self.path.lineEdit().setPlaceholderText(tr("empty: the engine installed above"))
+        self.path.lineEdit().setPlaceholderText(tr("empty: the engine above"))
         self.path_test = QPushButton(tr("Test"))
         self.checks, self.log = QLabel(), LogView(self.work)
         self.checks.setWordWrap(True)
@@ -113,28 +115,27 @@ class EnginePanel(QGroupBox):
         self.builds.activated.connect(self._choose)
 
     def _lay_out(self) -> None:
-        head, buttons, own = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        head, buttons, own, choice = (QHBoxLayout() for _ in range(4))
         head.addWidget(self.dot)
         head.addWidget(self.sentence, 1)
+        choice.addWidget(self.builds)
+        choice.addWidget(self.reason, 1)
         for button in (self.act, self.remove, self.test):
             buttons.addWidget(button)
         buttons.addStretch(1)
         buttons.addWidget(self.copy)
         own.addWidget(self.path, 1)
         own.addWidget(self.path_test)
-        choice = QHBoxLayout()
-        choice.addWidget(self.builds)
-        choice.addWidget(self.reason, 1)
+        self.form_build, self.form_room = QLabel(tr("Build")), QLabel(tr("Room"))
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.form_build, self.form_room = QLabel(tr("Build")), QLabel(tr("Room"))
         form.addRow(self.form_build, choice)
         form.addRow(self.form_room, self.room)
+        form.addRow(buttons)
         form.addRow(QLabel(tr("Your own Python")), own)
         layout = QVBoxLayout(self)
         layout.addLayout(head)
         layout.addLayout(form)
-        layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.checks)
         layout.addWidget(self.log)
@@ -147,9 +148,11 @@ class EnginePanel(QGroupBox):
         running = bool(self.work.kind)
         code = "working" if running else self.state.code
         self.dot.setStyleSheet(f"color: {_COLOURS[code]}; font-size: 16pt;")
-        self.sentence.setText(self.work.title + "…" if running else self.state.sentence)
+        unsupported = unsupported_system() if self.state.code == "missing" else ""
+        idle = unsupported or self.state.sentence
+        self.sentence.setText(self.work.title + "…" if running else idle)
         self.sentence.setToolTip(self.state.python)
-        named = self.state.origin not in ("", "managed")
+        named = self.state.origin not in ("", "managed") or bool(unsupported)
         label = self._label(managed)
         self.act.setText(label)
         self.act.setVisible(bool(label) and not named)
@@ -224,8 +227,8 @@ class EnginePanel(QGroupBox):
         question = tr("Remove the engine and free {} GB? Models stay.").format(
             gigabytes(size_of(managed_state().build or "cpu").disk)
         )
-        buttons = QMessageBox.StandardButton
-        if QMessageBox.question(self, tr("Whetstone"), question) == buttons.Yes:
+        yes = QMessageBox.StandardButton.Yes
+        if QMessageBox.question(self, tr("Whetstone"), question) == yes:
             title, done = tr("Removing the engine"), tr("The engine is removed.")
             self._begin("remove", title, installer.remove, done)
 
@@ -259,6 +262,15 @@ class EnginePanel(QGroupBox):
         else:
             settings.remove(SETTING)
         self.refresh()
+
+
+def unsupported_system() -> str:
+    """Why nothing can be installed here; "" if it can."""
+    try:
+        refuse_system()
+    except WhetstoneError as error:
+        return str(error)
+    return ""
 
 
 def _install(build: str, network: dict, progress, log) -> dict:

@@ -64,14 +64,13 @@ class ImportDialog(QDialog):
         for key, sensor in SENSORS.items():
             if key != "generic":
                 self.sensor.addItem(sensor.title, key)
-        self.full_scale.setRange(1e-3, 1e6)
-        self.full_scale.setDecimals(3)
+        self.full_scale.setRange(0.01, 1e6)
+        self.full_scale.setDecimals(2)
         self.full_scale.setValue(2047)
         self.full_scale.setToolTip(tr("What the training images were divided by"))
         self.ratio.setRange(1.5, 32)
         self.ratio.setValue(4)
         self.name, self.trouble = QLineEdit(), QLabel()
-        self.name.setPlaceholderText("ssdiff-my-sensor")
         self.trouble.setWordWrap(True)
         self._lay_out()
         self.refresh()
@@ -86,9 +85,9 @@ class ImportDialog(QDialog):
         for label, widget in zip(self.about, (self.sensor, self.full_scale, self.ratio)):
             self.form.addRow(label, widget)
         self.form.addRow(tr("Name"), self.name)
-        kinds = QDialogButtonBox.StandardButton
-        self.buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
-        self.buttons.button(kinds.Ok).setText(tr("Import"))
+        ok, cancel = QDialogButtonBox.StandardButton.Ok, QDialogButtonBox.StandardButton.Cancel
+        self.buttons = QDialogButtonBox(ok | cancel)
+        self.buttons.button(ok).setText(tr("Import"))
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -116,6 +115,7 @@ class ImportDialog(QDialog):
             shown = kind == "crossdiff" if number == 2 else kind != "model"
             label.setVisible(shown)
             widget.setVisible(shown)
+        self.name.setPlaceholderText("" if kind == "model" else f"{kind}-my-sensor")
         trouble = self._trouble()
         self.trouble.setText(trouble)
         self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(not trouble)

@@ -45,6 +45,8 @@ class ModelsPanel(QGroupBox):
         self.table.setAlternatingRowColors(True)
         self.table.verticalHeader().hide()
         self.table.setMinimumHeight(150)
+        row = round(1.7 * self.fontMetrics().height())
+        self.table.verticalHeader().setDefaultSectionSize(row)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
@@ -127,8 +129,8 @@ class ModelsPanel(QGroupBox):
         if row is None or row.where != "user":
             return
         question = tr("Delete the model {} and its card? This cannot be undone.").format(row.name)
-        buttons = QMessageBox.StandardButton
-        if QMessageBox.question(self, tr("Whetstone"), question) != buttons.Yes:
+        yes = QMessageBox.StandardButton.Yes
+        if QMessageBox.question(self, tr("Whetstone"), question) != yes:
             return
         try:
             delete_model(Path(row.path))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from qgis.core import Qgis
 from qgis.gui import QgsOptionsPageWidget, QgsOptionsWidgetFactory
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from ..engine import Cancelled
+from .background import work_on
 from .engine_panel import EnginePanel
 from .models_panel import ModelsPanel
 from .translation import RESOURCES
@@ -41,11 +44,25 @@ class OptionsPage(QgsOptionsPageWidget):
 
 
 class OptionsFactory(QgsOptionsWidgetFactory):
-    """Makes the page whenever QGIS opens its options."""
+    """Makes the page whenever QGIS opens its options, and tells when an installation has ended.
 
-    def __init__(self) -> None:
+    ``announce`` is ``iface.messageBar().pushMessage``: the dialog may be closed by then.
+    """
+
+    def __init__(self, announce=None) -> None:
         super().__init__()
         self.setTitle("Whetstone")
+        self.announce = announce
+        work_on("engine").ended.connect(self._tell)
+
+    def _tell(self, kind: str) -> None:
+        work, level = work_on("engine"), Qgis.MessageLevel
+        if kind != "install" or self.announce is None or isinstance(work.error, Cancelled):
+            return
+        if work.error is None:
+            self.announce("Whetstone", work.done, level.Success, 10)
+        else:
+            self.announce("Whetstone", str(work.error), level.Warning, 30)
 
     def icon(self) -> QIcon:
         return QIcon(str(RESOURCES / "icons" / "whetstone.svg"))

@@ -101,7 +101,7 @@ class LogView(QPlainTextEdit):
         """As high as the log is long, within limits."""
         count = min(max(len(self.work.lines), _FEWEST), _MOST)
         self.setFixedHeight(round((count + 1.5) * self.fontMetrics().lineSpacing()))
-        self.setVisible(bool(self.work.lines))
+        self.setVisible(len(self.work.lines) > 1)  # one line says no more than the outcome
 
 
 def _elided(text: str, longest: int = 90) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
@@ -29,7 +28,6 @@ from whetstone.plugin import (
     models_panel,
 )
 from whetstone.plugin.engine_home import engine_folder, requirements_hash, write_marker
-from whetstone.plugin.main import WhetstonePlugin
 from whetstone.plugin.options_page import OptionsFactory, OptionsPage
 
 FINE = {
@@ -89,7 +87,7 @@ def home(tmp_path, monkeypatch, qgis_app):
 @pytest.fixture
 def open_page(window):
     def opened() -> OptionsPage:
-        page = OptionsFactory().createWidget()
+        page = OptionsPage()
         window.addWidget(page)
         page.resize(700, 560)
         page.show()
@@ -208,6 +206,7 @@ class Install:
     def __call__(self, build, progress, log, network, self_test):
         self.build, self.thread = build, threading.current_thread()
         log("Collecting torch")
+        log("  Downloading torch")
         progress.update(0.25, "Fetching torch")
         while not self.go.is_set():
             if progress.cancelled():
@@ -247,6 +246,13 @@ def test_an_installation_is_watched_and_outlives_the_dialog(open_page, window, i
     assert again.state.code == "ready" and again.work.error is None
     assert again.progress.outcome.text() == "The engine is installed and passed its self-test."
     assert again.checks.text().count("✔") == 2 and again.log.isVisible()
+
+
+def test_where_nothing_can_be_installed_it_is_said_at_once(open_page, monkeypatch):
+    monkeypatch.setattr(engine_panel, "unsupported_system", lambda: "no build for 32-bit systems")
+    panel = open_page().engine
+    assert panel.sentence.text() == "no build for 32-bit systems"
+    assert set(shown(panel)) == {"copy"} and panel.path.isVisible()
 
 
 def test_cancel(open_page, window, install):
@@ -473,39 +479,36 @@ def test_importing_through_the_page(open_page, window, tmp_path, monkeypatch):
     assert panel.work.error is None and [row.name for row in panel.rows] == ["shared"]
 
 
-# -- the plugin --------------------------------------------------------------------------------
+# -- the factory -------------------------------------------------------------------------------
 
 
-def test_the_plugin_brings_the_page_and_takes_it_away(qgis_processing, window, install):
-    registered = []
-    iface = SimpleNamespace(
-        registerOptionsWidgetFactory=registered.append,
-        unregisterOptionsWidgetFactory=registered.remove,
-    )
-    iface = _Permissive(iface)
-    plugin = WhetstonePlugin(iface)
-    plugin.initGui()
-    (factory,) = registered
+def test_the_factory_makes_pages_and_tells_the_end_of_an_installation(window, install):
+    told = []
+    factory = OptionsFactory(lambda *words: told.append(words))
     assert factory.title() == "Whetstone" and not factory.icon().isNull()
     page = factory.createWidget()
     window.addWidget(page)
     page.engine.act.click()
+    install.go.set()
+    ended(window, page.engine.work)
+    assert [words[1] for words in told] == ["The engine is installed and passed its self-test."]
+
+
+def test_unloading_stops_what_runs(window, install):
+    work = background.work_on("engine")
+    work.start("install", "Installing", _again(install))
     window.waitUntil(lambda: install.thread is not None, timeout=5000)
-    plugin.unload()
-    assert not registered and not background._WORKS
-    assert not install.thread.is_alive() or not install.go.is_set()
-    text = json.dumps(sorted(QgsSettings().allKeys()))
-    assert "whetstone" not in text
+    start = time.monotonic()
+    background.stop_all_work()
+    assert time.monotonic() - start < 1 and not work.kind
+    assert background.work_on("engine") is not work
+    for _ in range(20):
+        QApplication.processEvents()  # the task ends after its owner has gone
+        time.sleep(0.01)
 
 
-class _Permissive:
-    """The parts of ``iface`` that are asked for here; anything else answers with itself."""
-
-    def __init__(self, real):
-        self._real = real
-
-    def __getattr__(self, name):
-        return getattr(self._real, name, lambda *words, **more: self)
+def _again(install):
+    return lambda progress, log: install("cu126", progress, log, {}, None)
 
 
 # -- and all of it, truly ----------------------------------------------------------------------
