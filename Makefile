@@ -1,11 +1,11 @@
 # Two commands do it all on a fresh Debian 12 or Ubuntu: `make demo` and `make test`.
 ENGINE := .venv/engine/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench package clean
+.PHONY: help setup demo test lint bench translations package clean
 
 help:     ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1|/' \
-	    | awk -F'|' '{ printf "make %-9s %s\n", $$1, $$2 }'
+	    | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 setup:    ## install what is missing: system packages, .venv/engine, .venv/qgis
 	@tools/setup.sh
@@ -22,6 +22,9 @@ lint: setup     ## style, types, oldest Python, Qt 6
 bench: setup    ## speed and memory: against gdal_pansharpen.py, and of the deep models against plain forms
 	@missed=0; for each in bench bench_deep bench_crossdiff; do \
 	    $(ENGINE) tools/$$each.py || missed=1; done; exit $$missed
+
+translations: setup ## collect the plugin's texts, compile the translations
+	@$(ENGINE) tools/translations.py
 
 package: setup  ## build and check the plugin zip in dist/
 	@$(ENGINE) tools/package.py

@@ -1,8 +1,8 @@
 """The help pages in ``resources/help``: where they are, and the few plain lines drawn from them.
 
 A page is written by hand except its two tables, which :func:`with_tables` draws from the algorithm
-itself; a test holds the pages to it (``python -m whetstone.plugin.help`` inside QGIS's Python
-rewrites them).
+itself, in the language that is installed. A test holds the pages to it;
+``tests/qgis/write_help.py`` rewrites them.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import html
 import re
 from pathlib import Path
 
-from .translation import RESOURCES, locale
+from .translation import RESOURCES, locale, tr
 
 _SUMMARY = re.compile(r'<section id="summary">(.*?)</section>', re.S)
 _TABLE = r"(<!-- {0} -->).*?(<!-- end {0} -->)"
 
 
-def help_page(key: str) -> Path:
-    """The page of an algorithm, in the user's language where there is one."""
+def help_page(key: str, language: str = "") -> Path:
+    """The page of an algorithm, in a language (the user's) where there is one, else in English."""
     folder = RESOURCES / "help"
-    translated = folder / locale()[:2] / f"{key}.html"
+    translated = folder / (language or locale())[:2] / f"{key}.html"
     return translated if translated.is_file() else folder / f"{key}.html"
 
 
@@ -53,7 +53,7 @@ def _kind(parameter) -> str:
     options = getattr(parameter, "options", list)()
     if all(option in parameter.help() for option in options):
         return ""
-    return "One of: " + ", ".join(options) + "."
+    return tr("One of: {}.").format(", ".join(options))
 
 
 def _row(row: tuple[str, str, str, str]) -> str:

@@ -21,9 +21,13 @@ def locale() -> str:
     return str(chosen or QLocale().name())
 
 
-def installed_translator() -> QTranslator | None:
-    """A translator for the user's language, installed; None when the plugin has none for it."""
-    for name in (locale(), locale()[:2]):
+def installed_translator(language: str = "") -> QTranslator | None:
+    """A translator for a language, the user's own unless one is named, installed.
+
+    None when the plugin has none for it.
+    """
+    language = language or locale()
+    for name in (language, language[:2]):
         path = RESOURCES / "i18n" / f"whetstone_{name}.qm"
         translator = QTranslator()
         if path.is_file() and translator.load(str(path)):

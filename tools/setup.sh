@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(qgis python3-qgis qgis-providers gdal-bin python3-gdal python3-jinja2 python3-venv
-          xvfb xauth xdotool git)
+          qttools5-dev-tools xvfb xauth xdotool git)
 PYTHON=/usr/bin/python3
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
