@@ -89,7 +89,7 @@
     </message>
     <message>
         <source>At most 512 x 512 PAN pixels in the middle of the map are fused.</source>
-        <translation type="unfinished"></translation>
+        <translation>Fusioniert werden höchstens 512 x 512 PAN-Pixel in der Mitte der Karte.</translation>
     </message>
     <message>
         <source>Band {}</source>
@@ -101,7 +101,7 @@
     </message>
     <message>
         <source>Best at hand</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Beste, was da ist</translation>
     </message>
     <message>
         <source>Best method</source>
@@ -197,7 +197,7 @@
     </message>
     <message>
         <source>Classical (GSA)</source>
-        <translation type="unfinished"></translation>
+        <translation>Klassisch (GSA)</translation>
     </message>
     <message>
         <source>Compare at reduced resolution (Wald)</source>
@@ -281,11 +281,11 @@
     </message>
     <message>
         <source>Demo MS</source>
-        <translation type="unfinished"></translation>
+        <translation>Demo MS</translation>
     </message>
     <message>
         <source>Demo PAN</source>
-        <translation type="unfinished"></translation>
+        <translation>Demo PAN</translation>
     </message>
     <message>
         <source>Device</source>
@@ -305,7 +305,7 @@
     </message>
     <message>
         <source>Drawing the demo scene</source>
-        <translation type="unfinished"></translation>
+        <translation>Demo-Szene wird gezeichnet</translation>
     </message>
     <message>
         <source>ERGAS</source>
@@ -333,7 +333,7 @@
     </message>
     <message>
         <source>Engine and models…</source>
-        <translation type="unfinished"></translation>
+        <translation>Engine und Modelle …</translation>
     </message>
     <message>
         <source>Engine for the deep models</source>
@@ -673,7 +673,7 @@
     </message>
     <message>
         <source>Now press the preview button, or open Whetstone &gt; Fusion in the Processing Toolbox.</source>
-        <translation type="unfinished"></translation>
+        <translation>Nun den Vorschauknopf drücken oder in den Verarbeitungswerkzeugen Whetstone &gt; Fusion öffnen.</translation>
     </message>
     <message>
         <source>Number of models on this machine</source>
@@ -693,7 +693,7 @@
     </message>
     <message>
         <source>One of: {}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Eines von: {}.</translation>
     </message>
     <message>
         <source>Only GeoTIFF can be written block by block. Choose a file name that ends in .tif.</source>
@@ -713,7 +713,7 @@
     </message>
     <message>
         <source>Open the demo scene</source>
-        <translation type="unfinished"></translation>
+        <translation>Demo-Szene öffnen</translation>
     </message>
     <message>
         <source>Overlap</source>
@@ -765,7 +765,7 @@
     </message>
     <message>
         <source>Pansharpening is in the Processing Toolbox, under Whetstone. Try it on a drawn scene?</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Pansharpening steht in den Verarbeitungswerkzeugen unter Whetstone. Es an einer gezeichneten Szene ausprobieren?</translation>
     </message>
     <message>
         <source>Precision</source>
@@ -789,11 +789,11 @@
     </message>
     <message>
         <source>Preview</source>
-        <translation type="unfinished"></translation>
+        <translation>Vorschau</translation>
     </message>
     <message>
         <source>Preview of…</source>
-        <translation type="unfinished"></translation>
+        <translation>Vorschau von …</translation>
     </message>
     <message>
         <source>Preview only</source>
@@ -1201,7 +1201,7 @@
     </message>
     <message>
         <source>The preview failed.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Vorschau ist fehlgeschlagen.</translation>
     </message>
     <message>
         <source>The proxy does not let pip through to {}.</source>
@@ -1345,7 +1345,7 @@
     </message>
     <message>
         <source>Whetstone: preview the sharpened image of what the map shows</source>
-        <translation type="unfinished"></translation>
+        <translation>Whetstone: Vorschau des geschärften Bildes von dem, was die Karte zeigt</translation>
     </message>
     <message>
         <source>Which band of the PAN layer to use, when it has several.</source>
@@ -1437,7 +1437,7 @@
     </message>
     <message>
         <source>empty: the engine above</source>
-        <translation type="unfinished"></translation>
+        <translation>leer: die Engine oben</translation>
     </message>
     <message>
         <source>good</source>
