@@ -53,6 +53,11 @@ class Work(QObject):
         QgsApplication.taskManager().addTask(self._task)
         self.changed.emit()
 
+    def forget_outcome(self) -> None:
+        """A page that is opened anew says nothing of what went well long ago; errors stay."""
+        if not self.kind and (self.error is None or isinstance(self.error, Cancelled)):
+            self.error, self.last, self.done = None, "", ""
+
     def cancel(self) -> None:
         """Ask the work to stop; it does within a second."""
         if self._task is not None:

@@ -61,6 +61,7 @@ class EnginePanel(QGroupBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(tr("Engine for the deep models"), parent)
         self.work, self.cards, self.models = map(work_on, ("engine", "cards", "models"))
+        self.work.forget_outcome()
         self.state: EngineState = engine_state()
         self.build_chosen = False  # by the user
         self._build_widgets()

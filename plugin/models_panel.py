@@ -36,6 +36,7 @@ class ModelsPanel(QGroupBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(tr("Models"), parent)
         self.work = work_on("models")
+        self.work.forget_outcome()
         self.rows: list[Row] = []
         self.table = QTableWidget(0, len(_headings()))
         self.table.setHorizontalHeaderLabels(_headings())

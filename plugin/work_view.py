@@ -47,8 +47,9 @@ class ProgressRow(QWidget):
     def refresh(self) -> None:
         """Show the bar while something runs, and the outcome after."""
         running, error = bool(self.work.kind), self.work.error
-        for widget in (self.bar, self.cancel, self.text):
+        for widget in (self.bar, self.text):
             widget.setVisible(running)
+        self.cancel.setVisible(running and self.work.kind != "remove")  # half of that helps nobody
         self.cancel.setEnabled(running and not self.work.stopping)
         self.move_bar()
         self.outcome.setVisible(not running and bool(error or self.work.done))
