@@ -60,6 +60,10 @@
         <translation>Eine HTML-Seite mit dem Befund; das Protokoll zeigt ihn ebenfalls.</translation>
     </message>
     <message>
+        <source>Another QGIS is installing the engine, or was until a moment ago.</source>
+        <translation>Ein anderes QGIS installiert gerade die Engine oder tat es bis vor einem Augenblick.</translation>
+    </message>
+    <message>
         <source>Ask for an exception for this folder, or set WHETSTONE_HOME to a folder of yours.</source>
         <translation>Für diesen Ordner eine Ausnahme erbitten oder WHETSTONE_HOME auf einen eigenen Ordner setzen.</translation>
     </message>
@@ -1116,6 +1120,10 @@
         <translation>Die Engine hat andere Pakete, als diese Erweiterung braucht.</translation>
     </message>
     <message>
+        <source>The engine is being installed.</source>
+        <translation>Die Engine wird gerade installiert.</translation>
+    </message>
+    <message>
         <source>The engine is installed and passed its self-test.</source>
         <translation>Die Engine ist installiert und hat ihren Selbsttest bestanden.</translation>
     </message>
@@ -1260,6 +1268,10 @@
         <translation>Trainingsschritte</translation>
     </message>
     <message>
+        <source>Try again when that has ended.</source>
+        <translation>Noch einmal versuchen, wenn das beendet ist.</translation>
+    </message>
+    <message>
         <source>Try again; if it stays so, do not trust this network.</source>
         <translation>Noch einmal versuchen; wenn es so bleibt, diesem Netz nicht trauen.</translation>
     </message>
@@ -1302,6 +1314,10 @@
     <message>
         <source>Wait until running jobs have ended, close other QGIS windows, then try again.</source>
         <translation>Warten, bis laufende Aufträge beendet sind, andere QGIS-Fenster schließen, dann noch einmal versuchen.</translation>
+    </message>
+    <message>
+        <source>Wait until that has ended, or half a minute, then try again.</source>
+        <translation>Warten, bis das beendet ist, oder eine halbe Minute, dann noch einmal versuchen.</translation>
     </message>
     <message>
         <source>Warning: layer «{}»: {}.</source>
