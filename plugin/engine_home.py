@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping
@@ -27,6 +28,7 @@ SETTING = "whetstone/engine_python"
 VARIABLE = "WHETSTONE_ENGINE_PYTHON"
 MARKER = "whetstone-engine.json"
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+_FRESH = 30.0  #: seconds after which a marker that nobody touches was left behind
 _PACKAGES = ("torch", "rasterio", "safetensors")
 _PIN = re.compile(r"^torch==([\w.]+)", re.MULTILINE)
 
@@ -91,6 +93,8 @@ def ready_engine() -> EngineState:
         raise WhetstoneError(
             "ENGINE_OLD", state.sentence, tr("Press Update in Settings > Options > Whetstone.")
         )
+    if state.folder and being_made(Path(state.folder)):
+        raise WhetstoneError("ENGINE_BROKEN", state.sentence, tr("Try again when that has ended."))
     if state.origin != "managed":
         hint = tr("Choose another one in Settings > Options > Whetstone, or clear the field there.")
         raise WhetstoneError("ENGINE_BROKEN", state.sentence, hint)
@@ -173,6 +177,15 @@ def write_marker(folder: Path, **notes: str) -> None:
     os.replace(draft, folder / MARKER)
 
 
+def being_made(folder: Path) -> bool:
+    """Whether an installation is at work there now, in this QGIS or in another."""
+    try:
+        fresh = abs(time.time() - (folder / MARKER).stat().st_mtime) < _FRESH
+    except OSError:
+        return False
+    return fresh and read_marker(folder).get("state") == "installing"
+
+
 def managed_state() -> EngineState:
     """The state of the engine that the plugin installed itself, whatever the user's setting is."""
     states = [_state_of(folder) for folder in managed_folders()]
@@ -191,6 +204,8 @@ def _state_of(folder: Path) -> EngineState:
     def state(code: str, sentence: str) -> EngineState:
         return EngineState(code, sentence, str(python), str(folder), "managed", build)
 
+    if being_made(folder):
+        return state("half", tr("The engine is being installed."))
     if marker.get("state") not in ("ready", "broken"):
         return state("half", tr("The installation of the engine was interrupted."))
     trouble = marker.get("trouble") if marker["state"] == "broken" else _damage(folder)

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Mapping
@@ -30,6 +31,7 @@ SelfTest = Callable[[str, Progress], dict]
 #: Settings of pip that would send the packages elsewhere. Mirrors, proxies and certificates stay.
 _ELSEWHERE = "PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_REQUIRE_VIRTUALENV PIP_PYTHON PIP_DRY_RUN"
 _STARTED, _MADE, _FETCHED, _INSTALLED = 0.02, 0.06, 0.75, 0.94
+_TOUCH_SECONDS = 5.0  #: how often the marker says that somebody is at work
 _SIZE = re.compile(r"\(([\d.]+) ?(kB|MB|GB)\)")
 _FETCHING = re.compile(r"\s*(?:Collecting|Downloading|Using cached|Processing) (\S+)")
 _UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
@@ -49,6 +51,7 @@ def install(
     ``network`` holds variables about proxies and certificates, ``candidates`` the Pythons to try.
     """
     pythons.refuse_system()
+    _refuse_a_second()
     folder = engine_home.engine_folder(build)
     home, needed = folder.parent, size_of(build).needed
     progress.update(0.0, tr("Looking for a Python"))
@@ -68,10 +71,18 @@ def install(
         log(tr("Folder: {} ({} GB are free)").format(folder, gigabytes(free)))
         folder.mkdir()
         _note(folder, build, python)
-        _Making(folder, build, python, progress, log, network or {}).run()
+        try:
+            _Making(folder, build, python, progress, log, network or {}).run()
+        except BaseException:
+            write_marker(folder, state="interrupted")
+            raise
     except OSError as error:
         raise _not_written(home, error, needed) from error
-    answer = tested(str(python_of(folder)), progress, log, self_test, folder)
+    try:
+        answer = tested(str(python_of(folder)), progress, log, self_test, folder)
+    except Cancelled:
+        write_marker(folder, state="interrupted")
+        raise
     for other in managed_folders():
         if other != folder:
             log(tr("Removing the old engine {}").format(other))
@@ -82,6 +93,7 @@ def install(
 
 def remove(progress: Progress, log: Log) -> None:
     """Delete every managed engine, half ones as well."""
+    _refuse_a_second()
     progress.update(0.0, tr("Removing the engine"))
     home = engine_home.data_folder()
     folders = managed_folders()
@@ -161,6 +173,7 @@ class _Making:
         self.text = tr("Making the environment")
         self.fetched = self.coming = 0.0  # bytes: arrived, and of the file on its way
         self.packages = 0
+        self.touched = time.monotonic()
 
     def run(self) -> None:
         """Make the environment and install into it."""
@@ -216,6 +229,9 @@ class _Making:
 
     def _tick(self) -> None:
         """Move the bar: by bytes while pip fetches, by packages while it installs."""
+        if time.monotonic() - self.touched > _TOUCH_SECONDS:
+            self.touched = time.monotonic()
+            os.utime(self.folder / MARKER)
         if self.packages:
             places = [self.folder / "Lib", *self.folder.glob("lib/python3*")]
             done = sum(1 for at in places for _ in at.glob("site-packages/*.dist-info"))
@@ -237,6 +253,16 @@ class _Making:
 
 def _run_self_test(python: str, progress: Progress) -> dict:
     return run_words(python, ["selftest"], progress)
+
+
+def _refuse_a_second() -> None:
+    """Two installations at once would pull each other's folder away."""
+    if any(map(engine_home.being_made, managed_folders())):
+        raise WhetstoneError(
+            "ENGINE_LOCKED",
+            tr("Another QGIS is installing the engine, or was until a moment ago."),
+            tr("Wait until that has ended, or half a minute, then try again."),
+        )
 
 
 def _note(folder: Path, build: str, python: str) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from qgis.core import QgsSettings
 from qgis.PyQt.QtCore import QElapsedTimer, QTimer
-from qgis.PyQt.QtWidgets import QApplication
-from qgis.utils import iface
+from qgis.PyQt.QtWidgets import QApplication, QWidget
+from qgis.utils import iface, unloadPlugin
 from whetstone.engine import Cancelled
 from whetstone.plugin import engine_home, installer
 from whetstone.plugin.background import work_on
@@ -154,7 +154,7 @@ def cancelled() -> None:
 
 def half() -> None:
     """An installation that was interrupted."""
-    engine("installing")
+    engine("interrupted")
     open_dialog()
 
 
@@ -203,6 +203,21 @@ def shoot_import() -> None:
     QgsSettings().remove(engine_home.SETTING)
 
 
+def unload() -> None:
+    """Without the plugin the options have no such page, and nothing is left in the settings."""
+    LOG["unloaded"] = unloadPlugin("whetstone")
+    LOG["keys_left"] = [key for key in QgsSettings().allKeys() if key.startswith("whetstone")]
+
+    def found():
+        dialog = QApplication.activeModalWidget()
+        pages = [widget.objectName() for widget in dialog.findChildren(QWidget)]
+        LOG["page_left"] = PAGE in pages
+        dialog.reject()
+
+    QTimer.singleShot(1500, found)
+    QTimer.singleShot(0, lambda: iface.showOptionsDialog(iface.mainWindow()))
+
+
 def shot(name: str):
     """A step that takes a picture."""
 
@@ -231,7 +246,7 @@ STEPS = [
     (ready, 2000), (shot("ready"), 100), (press_test, 500), (shot("ready_tested"), 100),
     (close_dialog, 300),
     (external, 2000), (shot("external"), 100), (open_import, 800), (shoot_import, 300),
-    (finish, 0),
+    (unload, 2500), (finish, 0),
 ]  # fmt: skip
 
 

@@ -93,3 +93,8 @@ def test_work_is_shown_and_cancelled_without_a_stall(noted):
     assert noted["cancelled"] and noted["states"]["cancelled"]["outcome"] == "Cancelled."
     print("longest stall", noted["longest_stall_ms"], "ms")
     assert noted["longest_stall_ms"] < 200  # 50 ms on an idle machine
+
+
+def test_unloading_takes_the_page_away(noted):
+    assert noted["unloaded"] and not noted["page_left"]
+    assert set(noted["keys_left"]) <= {"whetstone/welcomed"}

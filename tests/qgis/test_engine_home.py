@@ -69,7 +69,7 @@ def test_ready(home):
     assert state.sentence == f"Ready: PyTorch {engine_home.torch_version()} for CPU."
 
 
-@pytest.mark.parametrize("marker", [None, "{", "[]", '{"state": "installing"}'])
+@pytest.mark.parametrize("marker", [None, "{", "[]", '{"state": "interrupted"}'])
 def test_half_of_one(home, marker):
     folder = engine_folder("cpu")
     folder.mkdir(parents=True)

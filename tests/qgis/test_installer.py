@@ -219,6 +219,23 @@ def test_an_engine_in_use_is_said(fake, monkeypatch):
     assert caught.value.code == "ENGINE_LOCKED"
 
 
+def test_two_installations_do_not_meet(fake, home, monkeypatch):
+    install(fake)
+    folder = Path(engine_state().folder)
+    write_marker(folder, state="installing")
+    state = engine_state()
+    assert state.code == "half" and "being installed" in state.sentence
+    assert "Another QGIS" in refused("ENGINE_LOCKED", fake)
+    with pytest.raises(WhetstoneError, match="Another QGIS"):
+        installer.remove(Progress(), print)
+    with pytest.raises(WhetstoneError, match="when that has ended"):
+        engine_home.ready_engine()
+    long_ago = time.time() - 60
+    os.utime(folder / engine_home.MARKER, (long_ago, long_ago))
+    assert "interrupted" in engine_state().sentence
+    install(fake)
+
+
 def test_too_little_room_is_said_before(fake, home, monkeypatch):
     monkeypatch.setattr(installer, "free_space", lambda folder: 700_000_000)
     said = refused("DISK", fake)

@@ -134,7 +134,7 @@ def test_nothing_installed(open_page):
 @pytest.mark.parametrize(
     ("notes", "act"),
     [
-        ({"state": "installing"}, "Repair"),
+        ({"state": "interrupted"}, "Repair"),
         ({"state": "ready", "requirements": "other"}, "Update"),
         ({"state": "broken", "trouble": "no libtorch"}, "Repair"),
     ],
@@ -303,7 +303,7 @@ def test_remove_asks_first(open_page, window, monkeypatch, answer):
 
 
 def test_the_page_does_not_hold_up_the_window(open_page, window, install):
-    make_engine(state="installing")
+    make_engine(state="interrupted")
     panel = open_page().engine
     panel.act.click()
     longest, last = 0.0, time.perf_counter()
