@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qgis.core import QgsApplication
-from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtCore import QCoreApplication, QTimer
 
 from .provider import WhetstoneProvider
 from .translation import installed_translator
@@ -17,6 +19,7 @@ class WhetstonePlugin:
         self.provider = None
         self.translator = None
         self.options = None
+        self.button = self.button_action = None
 
     def initProcessing(self) -> None:
         """Register the provider, once."""
@@ -28,13 +31,18 @@ class WhetstonePlugin:
         self.provider.refreshAlgorithms()  # models find their children only now
 
     def initGui(self) -> None:
-        """Start inside the QGIS window. There is no dock and no menu: the Toolbox is the place."""
+        """Start inside the QGIS window: one page in the options, one button in the toolbar."""
         self.initProcessing()
         if self.iface is not None and self.options is None:
-            from .options_page import OptionsFactory  # qgis_process has no use for widgets
+            from .demo_scene import welcome  # qgis_process has no use for widgets
+            from .options_page import OptionsFactory
+            from .preview_button import PreviewButton
 
-            self.options = OptionsFactory()
+            self.options = OptionsFactory(self.iface.messageBar().pushMessage)
             self.iface.registerOptionsWidgetFactory(self.options)
+            self.button = PreviewButton(self.iface)
+            self.button_action = self.iface.addToolBarWidget(self.button)
+            QTimer.singleShot(0, partial(welcome, self.iface))  # once the window is there
 
     def unload(self) -> None:
         """Leave nothing behind."""
@@ -43,6 +51,10 @@ class WhetstonePlugin:
 
             self.iface.unregisterOptionsWidgetFactory(self.options)
             self.options = None
+            self.button.stop()
+            self.iface.removeToolBarIcon(self.button_action)
+            self.button.deleteLater()
+            self.button = self.button_action = None
             stop_all_work()
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)

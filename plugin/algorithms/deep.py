@@ -48,7 +48,6 @@ class DeepAlgorithm(FusionAlgorithm):
                 "Sample the image several times with other noise and take the mean. Takes as many "
                 "times as long; two or more are needed for the uncertainty."
             ),
-            advanced=True,
         )
         add_seed(self)
         add_device(self)
