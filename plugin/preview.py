@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qgis import utils
 from qgis.core import (
     QgsCoordinateTransform,
     QgsCsException,
@@ -9,7 +10,6 @@ from qgis.core import (
     QgsRasterLayer,
     QgsRectangle,
 )
-from qgis import utils
 
 from ..engine import WhetstoneError
 from .translation import tr

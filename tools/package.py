@@ -27,6 +27,8 @@ CONTENT = (
     "plugin",
     "engine",
     "resources",
+    "requirements/engine.txt",
+    "requirements/deep.txt",
 )
 TIME = (2020, 1, 1, 0, 0, 0)
 MAX_BYTES = 25_000_000

@@ -24,14 +24,18 @@ def test_every_algorithm_is_listed(plugin, algorithms):
     assert Path(plugin.provider.svgIconPath()).is_file() and not plugin.provider.icon().isNull()
 
 
-def test_the_shipped_model_is_listed(plugin):
+def test_the_shipped_models_are_listed(plugin):
     models = [
         item
         for item in plugin.provider.algorithms()
         if isinstance(item, QgsProcessingModelAlgorithm)
     ]
-    assert [item.id() for item in models] == ["whetstone:sharpen_and_assess"]
-    assert models[0].group() and models[0].shortHelpString()
+    names = {item.id().partition(":")[2] for item in models}
+    assert names == {"sharpen_and_assess", "adapt_sharpen_and_assess"}
+    for item in models:
+        assert item.group() == "Ready-made models" and item.shortHelpString()
+        children = item.childAlgorithms().values()
+        assert all(child.algorithm() is not None for child in children) and len(children) > 1
 
 
 def test_names_groups_icons_tags(algorithms):
@@ -122,7 +126,7 @@ def test_enable_disable_enable_leaves_nothing(plugin):
         again.initGui()
         again.initProcessing()  # QGIS may ask for both
         count = len(registry.providerById("whetstone").algorithms())
-        assert count == len(NAMES) + 1
+        assert count == len(NAMES) + 2
         again.unload()
         again.unload()
         assert {provider.id() for provider in registry.providers()} == before

@@ -22,6 +22,7 @@ class Profile:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.plugins = folder, folder / "plugins"
+        self.more: dict[str, str] = {}
         for name in ("home", "runtime", "profile", "plugins", "tmp"):
             (folder / name).mkdir(parents=True)
         (folder / "runtime").chmod(0o700)
@@ -39,6 +40,8 @@ class Profile:
             "QT_QPA_PLATFORM": "offscreen",
             "GDAL_PAM_ENABLED": "NO",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "WHETSTONE_HOME": str(self.folder / "data"),
+            **self.more,
         }
 
     def call(self, *words: str, code: int = 0) -> subprocess.CompletedProcess:
@@ -89,8 +92,9 @@ def profile(request, root, tmp_path_factory) -> Profile:
 
 def test_list_and_help(profile):
     listed = profile.call("list").stdout
-    names = ("classical", "assess", "compare", "check", "degrade", "sharpen_and_assess")
-    assert all(f"whetstone:{name}\t" in listed for name in names)
+    names = "classical ssdiff crossdiff adapt assess compare check degrade enginestatus models"
+    for name in (*names.split(), "sharpen_and_assess", "adapt_sharpen_and_assess"):
+        assert f"whetstone:{name}\t" in listed
     text = profile.call("help", "whetstone:classical").stdout
     assert "Fuses a sharp panchromatic image" in text and "<p>" not in text
     for word in ("METHOD", "mtf-glp-fs", "SENSOR", "EXTENT", "HQNR", "R_ERGAS", "OUTPUT"):
@@ -140,6 +144,41 @@ def test_model_by_id_and_by_file(profile, scene):
         profile.run(str(name), PAN=scene.pan, MS=scene.ms, fuse__Fused=out, scores__Report=page)
         assert out.is_file() and page.is_file()
         out.unlink(), page.unlink()
+
+
+@pytest.fixture
+def with_engine(profile, tiny_engine):
+    """The profile, with the engine and tiny models."""
+    profile.more = {
+        "WHETSTONE_ENGINE_PYTHON": tiny_engine.python,
+        "WHETSTONE_MODELS": str(tiny_engine.models),
+    }
+    yield profile
+    profile.more = {}
+
+
+def test_deep_algorithms(with_engine, scene):
+    run, folder = with_engine.run, with_engine.folder / "tief é x"
+    folder.mkdir()
+    assert run("whetstone:enginestatus")["READY"] is True
+    assert "tiny-ssdiff" in run("whetstone:models")["NAMES"]
+    extent = "{0},{2},{3},{1} [EPSG:32633]".format(
+        scene.origin[0], scene.origin[1], scene.origin[0] + 96, scene.origin[1] - 96
+    )
+    for name in ("ssdiff", "crossdiff"):
+        out = folder / f"{name}.tif"
+        pair = {"PAN": scene.pan, "MS": scene.ms}
+        result = run(f"whetstone:{name}", **pair, EXTENT=extent, DEVICE="cpu", OUTPUT=out)
+        assert result["OUTPUT"] == str(out) and result["MODEL_USED"] == f"tiny-{name}"
+    assert sorted(item.name for item in folder.iterdir()) == ["crossdiff.tif", "ssdiff.tif"]
+
+
+def test_without_an_engine(profile, scene):
+    status = profile.run("whetstone:enginestatus")
+    assert status["READY"] is False and status["STATE"] == "missing"
+    words = [f"PAN={scene.pan}", f"MS={scene.ms}", "OUTPUT=o.tif"]
+    done = profile.call("run", "whetstone:ssdiff", "--", *words, code=1)
+    assert "Settings > Options > Whetstone" in done.stdout + done.stderr
 
 
 def test_errors_have_an_exit_code_and_words(profile, scene):
