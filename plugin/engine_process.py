@@ -53,9 +53,14 @@ def run_job(python: str, job, progress: Progress) -> SimpleNamespace:
     return SimpleNamespace(**answer)
 
 
-def run_words(python: str, words: list[str], progress: Progress) -> dict:
-    """Run a command line of ``whetstone`` by the engine, and return what --json would print."""
-    return _ask(python, {"protocol": PROTOCOL, "words": words}, progress, _GRACE)
+def run_words(
+    python: str, words: list[str], progress: Progress, network: dict[str, str] | None = None
+) -> dict:
+    """Run a command line of ``whetstone`` by the engine, and return what --json would print.
+
+    ``network`` are variables for proxy and certificates (:func:`network.network_environment`).
+    """
+    return _ask(python, {"protocol": PROTOCOL, "words": words}, progress, _GRACE, network)
 
 
 def environment_of_child() -> dict[str, str]:
@@ -69,8 +74,14 @@ def _qgis_root() -> str:
     return str(prefix.parents[1] if sys.platform == "win32" and len(prefix.parents) > 2 else prefix)
 
 
-def _ask(python: str, request: dict, progress: Progress, grace: float) -> dict:
-    child = _Child(python)
+def _ask(
+    python: str,
+    request: dict,
+    progress: Progress,
+    grace: float,
+    network: dict[str, str] | None = None,
+) -> dict:
+    child = _Child(python, {**environment_of_child(), **(network or {})})
     try:
         child.send(request)
         return _watch(child, progress, grace)
@@ -144,7 +155,7 @@ def broken(reason: str) -> WhetstoneError:
 class _Child:
     """The process with its three pipes, each of them always read or never waited for."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, environment: dict[str, str]) -> None:
         self.said_hello = False
         self._lines: queue.Queue[str] = queue.Queue()
         self._tail: deque[bytes] = deque()
@@ -155,7 +166,7 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment_of_child(),
+                env=environment,
                 creationflags=_NO_WINDOW,
             )
         except OSError as error:

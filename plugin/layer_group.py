@@ -45,6 +45,9 @@ class ResultGroup:
     @staticmethod
     def _move(layer: QgsRasterLayer, group: QgsLayerTreeGroup, place: int, shown: bool) -> None:
         before = QgsProject.instance().layerTreeRoot().findLayer(layer.id())
+        siblings = group.children()
+        if before in siblings[:place]:  # QGIS had put it here, and it goes from there
+            place += 1
         node = group.insertLayer(place, layer)
         node.setItemVisibilityChecked(shown)
         if before is not None:

@@ -26,6 +26,7 @@ from .engine_home import engine_state
 from .engine_process import run_words
 from .import_dialog import ImportDialog
 from .models_list import Row, delete_model, model_rows
+from .network import network_environment
 from .translation import tr
 from .work_view import ProgressRow
 
@@ -112,7 +113,7 @@ class ModelsPanel(QGroupBox):
         row = self.chosen()
         if row is not None:
             words = ["models", "download", row.name]
-            act = partial(_ask, engine_state().python, words)
+            act = partial(_ask, engine_state().python, words, network_environment())
             title, done = tr("Downloading {}"), tr("{} is downloaded.")
             self.work.start("download", title.format(row.name), act, done.format(row.name))
 
@@ -121,7 +122,7 @@ class ModelsPanel(QGroupBox):
         if not dialog.exec():
             return
         words, name = dialog.words(), dialog.target().stem
-        act = partial(_ask, engine_state().python, words) if words else dialog.copying()
+        act = partial(_ask, engine_state().python, words, {}) if words else dialog.copying()
         title, done = tr("Importing {}"), tr("{} is imported.")
         self.work.start("import", title.format(name), act, done.format(name))
 
@@ -154,5 +155,5 @@ def _headings() -> list[str]:
     ]
 
 
-def _ask(python: str, words: list[str], progress, log) -> dict:
-    return run_words(python, words, progress)
+def _ask(python: str, words: list[str], network: dict[str, str], progress, log) -> dict:
+    return run_words(python, words, progress, network)

@@ -119,7 +119,7 @@ class DeepAlgorithm(FusionAlgorithm):
         path = self.parameterAsOutputLayer(parameters, "UNCERTAINTY", context)
         return replace(job, uncertainty=path or None)
 
-    def fuse(self, job, progress):
+    def perform(self, job, progress):
         return run_job(ready_engine().python, job, progress)
 
     def extra_results(self, result) -> dict:

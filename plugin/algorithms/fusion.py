@@ -85,8 +85,8 @@ class FusionAlgorithm(WhetstoneAlgorithm):
         """The job with what is known only to the context in which it runs."""
         return replace(job, out=self.parameterAsOutputLayer(parameters, "OUTPUT", context))
 
-    def fuse(self, job, progress):
-        """Run the fusion."""
+    def perform(self, job, progress):
+        """Run a job, the fusion or the assessment, where the method runs."""
         return self.run_job(job, progress)
 
     def extra_results(self, result) -> dict:
@@ -202,7 +202,7 @@ class FusionAlgorithm(WhetstoneAlgorithm):
 
     def _fuse(self, job, pair, context, assess, html, progress) -> dict:
         share = 0.6 if assess else 1.0
-        result = self.fuse(job, PartOfProgress(progress, 0.0, share))
+        result = self.perform(job, PartOfProgress(progress, 0.0, share))
         results = {"OUTPUT": result.out, "RATIO": result.ratio, "CLIPPED": result.clipped}
         results.update(self.extra_results(result))
         if result.shift is not None:
@@ -221,7 +221,7 @@ class FusionAlgorithm(WhetstoneAlgorithm):
         return results
 
     def _assess(self, job, pair, html, progress) -> dict:
-        scored = self.run_job(
+        scored = self.perform(
             AssessJob(
                 fused=RasterSource((job.out,)),
                 pan=pair.pan,

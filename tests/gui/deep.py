@@ -163,8 +163,7 @@ def run_dialog() -> None:
 def ended(fine: bool, results: dict) -> None:
     """The dialog says that the algorithm is through."""
     STATE["done"] = True
-    if "pulse" in STATE:
-        LOG["measured"]["stall_ms"] = STATE.pop("pulse").stop()
+    LOG["measured"]["stall_ms"] = STATE["pulse"].stop()
     LOG["finished"] = fine
     LOG["results"] = {key: value for key, value in results.items() if not callable(value)}
 
@@ -201,8 +200,6 @@ def open_cancelled() -> None:
     STATE["dialog"] = processing.createAlgorithmDialog("whetstone:ssdiff", parameters)
     STATE["dialog"].show()
     STATE["dialog"].setGeometry(220, 20, 1000, 860)
-    STATE["done"] = False
-    STATE["dialog"].algorithmFinished.connect(ended)
     STATE["dialog"].runButton().click()
     STATE["ready"] = lambda: bool(list(OUT.glob("cancelled.part.tif")))
 
@@ -211,11 +208,11 @@ def cancel() -> None:
     """Press Cancel, and wait until nothing of it is left."""
     STATE["dialog"].grab().save(str(OUT / "dialog_ssdiff_running.png"))
     LOG["engines_running"] = engines()
-    STATE["cancelled"], began = [], time.monotonic()
+    began = time.monotonic()
     STATE["dialog"].cancelButton().click()
 
     def silent() -> bool:
-        if STATE["done"] and not engines():
+        if STATE["dialog"].runButton().isEnabled() and not engines():
             LOG["measured"].setdefault("cancel_s", time.monotonic() - began)
             return True
         return False

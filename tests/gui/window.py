@@ -60,5 +60,5 @@ def spread(path: Path) -> float:
     from osgeo import gdal
 
     dataset = gdal.Open(str(path))
-    assert dataset is not None and min(dataset.RasterXSize, dataset.RasterYSize) > 200, path
+    assert dataset is not None and min(dataset.RasterXSize, dataset.RasterYSize) > 120, path
     return float(dataset.ReadAsArray()[:3].std())

@@ -361,8 +361,8 @@ def test_download(open_page, window, tmp_path, monkeypatch):
     monkeypatch.setattr(models_list, "catalogue", lambda: {"remote": 1})
     asked = []
 
-    def run(python, words, progress):
-        asked.append((python, words))
+    def run(python, words, progress, network):
+        asked.append((python, words, network))
         progress.update(0.5, "downloading remote.safetensors")
         write_model(tmp_path / "models", "remote")
         return {}
@@ -377,7 +377,7 @@ def test_download(open_page, window, tmp_path, monkeypatch):
     assert not page.engine.remove.isEnabled()
     ended(window, panel.work)
     python = str(engine_folder("cpu") / "bin" / "python")
-    assert asked == [(python, ["models", "download", "remote"])]
+    assert asked == [(python, ["models", "download", "remote"], {})]
     assert panel.rows[0].where == "user" and panel.delete.isEnabled()
     assert panel.progress.outcome.text() == "remote is downloaded."
     assert page.engine.remove.isEnabled()
