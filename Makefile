@@ -19,8 +19,8 @@ test: setup     ## run every test
 lint: setup     ## style, types, oldest Python, Qt 6
 	@$(ENGINE) tools/lint.py
 
-bench: setup    ## speed and memory: against gdal_pansharpen.py, and of the deep models against plain forms
-	@missed=0; for each in bench bench_deep bench_crossdiff; do \
+bench: setup    ## speed and memory: against gdal_pansharpen.py, of the deep models, and in the window
+	@missed=0; for each in bench bench_deep bench_crossdiff bench_window; do \
 	    $(ENGINE) tools/$$each.py || missed=1; done; exit $$missed
 
 translations: setup ## collect the plugin's texts, compile the translations

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -40,6 +41,8 @@ HEARTBEAT_SECONDS = 1.0
 _PROGRESS_SECONDS = 0.1
 #: How long a job may take to stop once nobody is there to wait for it.
 _ORPHAN_SECONDS = 5.0
+#: The variable that names a folder for temporary files which goes with the process.
+ROOM = "WHETSTONE_ROOM"
 #: Politeness: whoever moves the map comes first.
 _NICENESS = 5
 
@@ -113,6 +116,8 @@ def main() -> int:
     else:
         channel.send("result", result=result)
         return 0
+    finally:
+        _leave_no_trace()
     channel.send("error", error=error.to_dict())
     return 130 if isinstance(error, Cancelled) else 1
 
@@ -136,7 +141,14 @@ def _listen(lines: Iterator[bytes], progress: PipeProgress, channel: Channel) ->
     progress.stopped.set()
     time.sleep(seconds)
     channel.send("error", error=Cancelled().to_dict())
+    _leave_no_trace()
     os._exit(130)
+
+
+def _leave_no_trace() -> None:
+    """Whoever made the folder removes it, too, unless it is gone."""
+    if os.environ.get(ROOM):
+        shutil.rmtree(os.environ[ROOM], ignore_errors=True)
 
 
 def _beat(channel: Channel) -> None:

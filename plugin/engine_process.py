@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import queue
+import shutil
 import signal
 import subprocess  # nosec B404
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -22,7 +24,7 @@ from qgis.core import QgsApplication
 
 from ..engine import AdaptJob, Cancelled, Progress, WhetstoneError, job_to_json
 from ..engine.leftovers import remove_leftovers
-from ..engine.worker import PROTOCOL
+from ..engine.worker import PROTOCOL, ROOM
 from .environment import scrubbed
 from .translation import tr
 
@@ -160,16 +162,20 @@ class _Child:
         self._lines: queue.Queue[str] = queue.Queue()
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
+        # Libraries leave things in the folder for temporary files: one that goes with the process.
+        self._room = tempfile.mkdtemp(prefix="whetstone-")
+        room = dict.fromkeys(("TMPDIR", "TEMP", "TMP", ROOM), self._room)
         try:
             self._process = subprocess.Popen(  # nosec B603
                 [python, "-I", "-u", str(WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment,
+                env={**environment, **room},
                 creationflags=_NO_WINDOW,
             )
         except OSError as error:
+            shutil.rmtree(self._room, ignore_errors=True)
             raise broken(f"{python}: {error.strerror or error}") from None
         self._readers = [
             threading.Thread(target=target, daemon=True)
@@ -219,6 +225,7 @@ class _Child:
             reader.join(1.0)
         self._process.stdout.close()
         self._process.stderr.close()
+        shutil.rmtree(self._room, ignore_errors=True)
 
     def _read_stdout(self) -> None:
         for line in self._process.stdout:

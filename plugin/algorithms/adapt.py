@@ -31,7 +31,9 @@ class AdaptAlgorithm(WhetstoneAlgorithm):
     drawing = "adapt"
     section = ("fusion", QT_TRANSLATE_NOOP("Whetstone", "Fusion"))
     title = QT_TRANSLATE_NOOP("Whetstone", "Adapt a model to a scene")
-    keywords = "train fine-tune self-supervised own sensor deep learning CrossDiff model"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone", "train fine-tune self-supervised own sensor deep learning CrossDiff model"
+    )
 
     def canExecute(self):
         """In the dialog: one sentence on what is missing, before anything is filled in."""

@@ -32,7 +32,10 @@ class AssessAlgorithm(WhetstoneAlgorithm):
     drawing = "assess"
     section = ("quality", QT_TRANSLATE_NOOP("Whetstone", "Quality"))
     title = QT_TRANSLATE_NOOP("Whetstone", "Assess a pansharpened image")
-    keywords = "quality figures metrics QNR HQNR SAM ERGAS Q2n Q4 Q8 SCC PSNR SSIM report accuracy"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone",
+        "quality figures metrics QNR HQNR SAM ERGAS Q2n Q4 Q8 SCC PSNR SSIM report accuracy",
+    )
 
     def initAlgorithm(self, config=None) -> None:
         add(

@@ -30,7 +30,10 @@ class CheckAlgorithm(WhetstoneAlgorithm):
     drawing = "check"
     section = ("preparation", QT_TRANSLATE_NOOP("Whetstone", "Preparation"))
     title = QT_TRANSLATE_NOOP("Whetstone", "Check a PAN and MS pair")
-    keywords = "coregistration shift misregistration overlap ratio radiometry dry run validate"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone",
+        "coregistration shift misregistration overlap ratio radiometry dry run validate",
+    )
 
     def initAlgorithm(self, config=None) -> None:
         add_pair(self)

@@ -18,9 +18,10 @@ class ClassicalAlgorithm(FusionAlgorithm):
     drawing = "fuse"
     section = ("fusion", QT_TRANSLATE_NOOP("Whetstone", "Fusion"))
     title = QT_TRANSLATE_NOOP("Whetstone", "Pansharpen (classical methods)")
-    keywords = (
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone",
         "fuse Brovey Gram-Schmidt GramSchmidt GSA GIHS IHS PCA HPF SFIM BDSD PRACS MTF-GLP AWLP "
-        "ATWT BT-H TV wavelet component substitution multiresolution"
+        "ATWT BT-H TV wavelet component substitution multiresolution",
     )
 
     def add_method(self) -> None:

@@ -14,7 +14,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
-from ...engine import CompareJob
+from ...engine import CompareJob, WhetstoneError
 from ...engine.methods import DEEP, METHODS
 from ..engine_home import ready_engine
 from ..engine_process import run_job
@@ -48,7 +48,9 @@ class CompareAlgorithm(WhetstoneAlgorithm):
     drawing = "compare"
     section = ("quality", QT_TRANSLATE_NOOP("Whetstone", "Quality"))
     title = QT_TRANSLATE_NOOP("Whetstone", "Compare pansharpening methods")
-    keywords = "quality ranking best method benchmark Brovey Gram-Schmidt GSA MTF-GLP report"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone", "quality ranking best method benchmark Brovey Gram-Schmidt GSA MTF-GLP report"
+    )
 
     def initAlgorithm(self, config=None) -> None:
         add_pair(self)
@@ -128,8 +130,19 @@ class CompareAlgorithm(WhetstoneAlgorithm):
         check_names(self, parameters)
 
     def check_parameters(self, parameters, context) -> None:
-        if set(DEEP) & set(self.parameterAsEnumStrings(parameters, "METHODS", context)):
+        methods = set(DEEP) & set(self.parameterAsEnumStrings(parameters, "METHODS", context))
+        adapt = self.parameterAsDouble(parameters, "ADAPT", context) > 0
+        model = chosen_model(self, parameters, context)
+        if methods or adapt:
             ready_engine()
+        if model and (adapt or not methods):
+            raise WhetstoneError(
+                "USAGE",
+                tr("A model is given, and {}.").format(
+                    tr("one is to be adapted") if adapt else tr("no method among those takes one")
+                ),
+                tr("Leave the model out, or choose ssdiff or crossdiff without adaptation."),
+            )
         check_pair(self, parameters, context)
         other_source(self, parameters, context, "REFERENCE", [])
 
@@ -155,7 +168,7 @@ class CompareAlgorithm(WhetstoneAlgorithm):
 
     def execute(self, parameters, context, progress) -> dict:
         job, pair, load = self.prepared
-        if set(DEEP) & set(job.methods):  # all of them there: they read the scene together
+        if job.adapt or set(DEEP) & set(job.methods):  # all methods there
             result = run_job(ready_engine().python, job, progress)
         else:
             result = self.run_job(job, progress)

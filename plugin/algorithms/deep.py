@@ -153,7 +153,9 @@ class SSDiffAlgorithm(DeepAlgorithm):
     key = "ssdiff"
     drawing = "ssdiff"
     title = QT_TRANSLATE_NOOP("Whetstone", "Pansharpen by SSDiff (diffusion)")
-    keywords = "fuse deep learning neural network AI diffusion model SSDiff torch GPU CUDA"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone", "fuse deep learning neural network AI diffusion model SSDiff torch GPU CUDA"
+    )
 
     def add_sampling(self) -> None:
         add(
@@ -176,7 +178,10 @@ class CrossDiffAlgorithm(DeepAlgorithm):
     key = "crossdiff"
     drawing = "crossdiff"
     title = QT_TRANSLATE_NOOP("Whetstone", "Pansharpen by CrossDiff (self-supervised diffusion)")
-    keywords = "fuse deep learning neural network AI diffusion model CrossDiff torch GPU CUDA"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone",
+        "fuse deep learning neural network AI diffusion model CrossDiff torch GPU CUDA",
+    )
 
     def add_sampling(self) -> None:
         for name, label, values, text in (

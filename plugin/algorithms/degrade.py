@@ -19,7 +19,10 @@ class DegradeAlgorithm(WhetstoneAlgorithm):
     drawing = "degrade"
     section = ("preparation", QT_TRANSLATE_NOOP("Whetstone", "Preparation"))
     title = QT_TRANSLATE_NOOP("Whetstone", "Make a reduced-resolution pair (Wald)")
-    keywords = "Wald protocol degrade downsample MTF ground truth reference training validation"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone",
+        "Wald protocol degrade downsample MTF ground truth reference training validation",
+    )
 
     def initAlgorithm(self, config=None) -> None:
         add_pair(self)

@@ -26,7 +26,9 @@ class EngineStatusAlgorithm(WhetstoneAlgorithm):
     drawing = "engine"
     section = ("engine", QT_TRANSLATE_NOOP("Whetstone", "Engine and models"))
     title = QT_TRANSLATE_NOOP("Whetstone", "Engine status")
-    keywords = "install torch PyTorch CUDA GPU self-test diagnostics version device"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone", "install torch PyTorch CUDA GPU self-test diagnostics version device"
+    )
 
     def initAlgorithm(self, config=None) -> None:
         add(

@@ -124,7 +124,9 @@ class ModelsAlgorithm(WhetstoneAlgorithm):
     drawing = "models"
     section = ("engine", QT_TRANSLATE_NOOP("Whetstone", "Engine and models"))
     title = QT_TRANSLATE_NOOP("Whetstone", "List the models")
-    keywords = "weights checkpoints list cards scores licence SSDiff CrossDiff"
+    keywords = QT_TRANSLATE_NOOP(
+        "Whetstone", "weights checkpoints list cards scores licence SSDiff CrossDiff"
+    )
 
     def initAlgorithm(self, config=None) -> None:
         add(

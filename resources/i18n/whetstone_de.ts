@@ -16,6 +16,10 @@
         <translation>Ein Python mit PyTorch</translation>
     </message>
     <message>
+        <source>A model is given, and {}.</source>
+        <translation>Ein Modell ist angegeben, aber {}.</translation>
+    </message>
+    <message>
         <source>A model of your own instead, such as one that was adapted to this scene; its card (.json) lies beside it.</source>
         <translation>Stattdessen ein eigenes Modell, etwa eines, das an diese Szene angepasst wurde; sein Steckbrief (.json) liegt daneben.</translation>
     </message>
@@ -550,6 +554,10 @@
     <message>
         <source>Leave out that many pixels along the border when comparing with a reference, as published tables do (21 at ratio 4).</source>
         <translation>Beim Vergleich mit einer Referenz so viele Pixel am Rand auslassen, wie es veröffentlichte Tabellen tun (21 beim Verhältnis 4).</translation>
+    </message>
+    <message>
+        <source>Leave the model out, or choose ssdiff or crossdiff without adaptation.</source>
+        <translation>Das Modell weglassen, oder ssdiff oder crossdiff ohne Anpassung wählen.</translation>
     </message>
     <message>
         <source>Left out: {}</source>
@@ -1320,6 +1328,10 @@
         <translation>Warten, bis das beendet ist, oder eine halbe Minute, dann noch einmal versuchen.</translation>
     </message>
     <message>
+        <source>Wald protocol degrade downsample MTF ground truth reference training validation</source>
+        <translation>Wald-Protokoll vergröbern herunterskalieren MTF Wahrheit Referenz Training Validierung</translation>
+    </message>
+    <message>
         <source>Warning: layer «{}»: {}.</source>
         <translation>Warnung: Layer „{}“: {}.</translation>
     </message>
@@ -1448,6 +1460,10 @@
         <translation>Koordinatenbezugssysteme</translation>
     </message>
     <message>
+        <source>coregistration shift misregistration overlap ratio radiometry dry run validate</source>
+        <translation>Koregistrierung Versatz Lagefehler Überlappung Verhältnis Radiometrie Probelauf prüfen</translation>
+    </message>
+    <message>
         <source>does not answer</source>
         <translation>antwortet nicht</translation>
     </message>
@@ -1456,12 +1472,28 @@
         <translation>leer: die Engine oben</translation>
     </message>
     <message>
+        <source>fuse Brovey Gram-Schmidt GramSchmidt GSA GIHS IHS PCA HPF SFIM BDSD PRACS MTF-GLP AWLP ATWT BT-H TV wavelet component substitution multiresolution</source>
+        <translation>fusionieren Brovey Gram-Schmidt GramSchmidt GSA GIHS IHS PCA HPF SFIM BDSD PRACS MTF-GLP AWLP ATWT BT-H TV Wavelet Komponentensubstitution Multiskalen</translation>
+    </message>
+    <message>
+        <source>fuse deep learning neural network AI diffusion model CrossDiff torch GPU CUDA</source>
+        <translation>fusionieren Deep Learning neuronales Netz KI Diffusionsmodell CrossDiff torch GPU CUDA</translation>
+    </message>
+    <message>
+        <source>fuse deep learning neural network AI diffusion model SSDiff torch GPU CUDA</source>
+        <translation>fusionieren Deep Learning neuronales Netz KI Diffusionsmodell SSDiff torch GPU CUDA</translation>
+    </message>
+    <message>
         <source>good</source>
         <translation>gut</translation>
     </message>
     <message>
         <source>gtiff writes a tiled, compressed GeoTIFF; cog a Cloud-Optimized GeoTIFF.</source>
         <translation>gtiff schreibt ein gekacheltes, komprimiertes GeoTIFF; cog ein Cloud-Optimized GeoTIFF.</translation>
+    </message>
+    <message>
+        <source>install torch PyTorch CUDA GPU self-test diagnostics version device</source>
+        <translation>installieren torch PyTorch CUDA GPU Selbsttest Diagnose Version Gerät</translation>
     </message>
     <message>
         <source>it ended with status {}</source>
@@ -1484,6 +1516,10 @@
         <translation>keine Meldung</translation>
     </message>
     <message>
+        <source>no method among those takes one</source>
+        <translation>keine der gewählten Methoden verwendet eines</translation>
+    </message>
+    <message>
         <source>nodata ranges or several values are not used</source>
         <translation>NoData-Bereiche oder mehrere Werte werden nicht verwendet</translation>
     </message>
@@ -1498,6 +1534,10 @@
     <message>
         <source>not stated</source>
         <translation>nicht angegeben</translation>
+    </message>
+    <message>
+        <source>one is to be adapted</source>
+        <translation>eines soll angepasst werden</translation>
     </message>
     <message>
         <source>only {} is used as nodata</source>
@@ -1518,6 +1558,14 @@
     <message>
         <source>pyvenv.cfg is gone.</source>
         <translation>pyvenv.cfg ist verschwunden.</translation>
+    </message>
+    <message>
+        <source>quality figures metrics QNR HQNR SAM ERGAS Q2n Q4 Q8 SCC PSNR SSIM report accuracy</source>
+        <translation>Qualität Maßzahlen Metriken QNR HQNR SAM ERGAS Q2n Q4 Q8 SCC PSNR SSIM Bericht Genauigkeit</translation>
+    </message>
+    <message>
+        <source>quality ranking best method benchmark Brovey Gram-Schmidt GSA MTF-GLP report</source>
+        <translation>Qualität Rangliste beste Methode Vergleich Brovey Gram-Schmidt GSA MTF-GLP Bericht</translation>
     </message>
     <message>
         <source>reduced learns on the degraded scene, where the MS itself is the truth; full learns also at the resolution of the scene, and keeps the colours there better.</source>
@@ -1562,6 +1610,14 @@
     <message>
         <source>too old, {}.{} or newer is needed</source>
         <translation>zu alt, {}.{} oder neuer ist nötig</translation>
+    </message>
+    <message>
+        <source>train fine-tune self-supervised own sensor deep learning CrossDiff model</source>
+        <translation>trainieren feinabstimmen selbstüberwacht eigener Sensor Deep Learning CrossDiff Modell</translation>
+    </message>
+    <message>
+        <source>weights checkpoints list cards scores licence SSDiff CrossDiff</source>
+        <translation>Gewichte Checkpoints Liste Karten Werte Lizenz SSDiff CrossDiff</translation>
     </message>
     <message>
         <source>your folder</source>

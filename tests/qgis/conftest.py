@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from osgeo import gdal, osr
 from qgis.core import QgsProcessingContext, QgsProject, QgsRasterLayer
 
+sys.path.insert(0, str(Path(__file__).parent))  # throwaway.py
 os.environ.setdefault("GDAL_PAM_ENABLED", "NO")
 gdal.UseExceptions()
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +100,34 @@ def make_scene(folder: Path, size: int = 256) -> Scene:
 def scene(tmp_path_factory) -> Scene:
     """A pair to read and not to change."""
     return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="session")
+def teachable(tmp_path_factory) -> Scene:
+    """A pair that adaptation masters in seconds: what PAN shows is a fold of what the MS shows.
+
+    No linear method can use such a PAN, so that they are easily beaten.
+    """
+    folder, size = tmp_path_factory.mktemp("teachable"), 256
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:size, 0:size] / size
+    bands = range(4)
+    truth = np.stack([500 + 120 * b + 150 * np.sin(6 * x + b) * np.cos(5 * y - b) for b in bands])
+    for _ in range(60):
+        row, col = rng.integers(0, size - 40, 2)
+        side = rng.integers(12, 40)
+        roof = rng.uniform(-200, 400) + rng.uniform(-40, 40, (4, 1, 1))
+        truth[:, row : row + side, col : col + side] += roof
+    ms = truth.reshape(4, size // 4, 4, size // 4, 4).mean(axis=(2, 4)).round().astype("uint16")
+    pan = (500 + 300 * np.sin(truth.mean(axis=0) / 60)).round().astype("uint16")
+    return Scene(
+        folder,
+        write_raster(folder / "pan.tif", pan, pixel=1.0),
+        write_raster(folder / "ms.tif", ms, pixel=4.0, names=NAMES),
+        write_raster(folder / "gt.tif", truth.round().astype("uint16"), pixel=1.0, names=NAMES),
+        ms,
+        pan,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -61,8 +62,9 @@ def ask(progress=None) -> dict:
 
 
 @pytest.fixture(autouse=True)
-def python(monkeypatch):
-    """A Python to run workers on: sys.executable may be QGIS."""
+def python(monkeypatch, tmp_path_factory):
+    """A Python to run workers on: sys.executable may be QGIS. Temporary files of their own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
     monkeypatch.setattr(sys, "executable_for_tests", "/usr/bin/python3", raising=False)
 
 
@@ -70,13 +72,17 @@ def refused(code: str, progress=None) -> str:
     with pytest.raises(WhetstoneError) as caught:
         ask(progress)
     assert caught.value.code == code, caught.value
-    assert no_child_is_left()
+    assert no_child_is_left() and no_room_is_left()
     return str(caught.value)
 
 
 def no_child_is_left() -> bool:
     done = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True)
     return b"worker.py" not in done.stdout
+
+
+def no_room_is_left() -> bool:
+    return not list(Path(tempfile.gettempdir()).glob("whetstone-*"))
 
 
 def test_an_answer(worker):
@@ -240,7 +246,8 @@ def test_the_death_of_qgis_ends_the_engine(scene, engine, tmp_path):
                       samples=64, steps=20)
         run_job({engine.python!r}, job, Said())
     """
-    host = subprocess.Popen([sys.prefix + "/bin/python", "-c", textwrap.dedent(code)], stdout=-1)
+    words = [sys.prefix + "/bin/python", "-c", textwrap.dedent(code)]
+    host = subprocess.Popen(words, stdout=-1, env={**os.environ, "TMPDIR": tempfile.gettempdir()})
     assert host.stdout.readline() == b"begun\n"
     assert list(out.glob("*.part.tif"))
     host.kill()
@@ -250,6 +257,9 @@ def test_the_death_of_qgis_ends_the_engine(scene, engine, tmp_path):
     while list(out.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert list(out.iterdir()) == []
+    while not no_room_is_left() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert no_room_is_left()
     named = subprocess.run(["pgrep", "-f", str(out)], capture_output=True)
     assert named.stdout == b""
 

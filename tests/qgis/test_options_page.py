@@ -15,6 +15,7 @@ from qgis.core import QgsSettings
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QEvent
 from qgis.PyQt.QtWidgets import QApplication, QMessageBox
+from throwaway import PROGRAM, Profile, unpack_zip
 from whetstone.engine import WhetstoneError, library
 from whetstone.engine.cards import Card, file_hash
 from whetstone.plugin import (
@@ -531,9 +532,14 @@ def pip_has_torch() -> str:
 
 
 @pytest.mark.slow
-def test_the_real_engine_through_the_pages_own_path(open_page, home, monkeypatch, window):
-    """Everything true: venv, pip, torch, self-test; started by the button of the page."""
-    trouble = pip_has_torch()
+def test_the_way_of_a_user(
+    open_page, home, monkeypatch, window, root, scene, teachable, tiny_engine, tmp_path
+):
+    """The zip in an empty profile; the engine by the button of the page; every algorithm; away.
+
+    Everything is true: venv, pip, torch, self-test, ``qgis_process``.
+    """
+    trouble = pip_has_torch() or ("" if PROGRAM else "qgis_process is not installed")
     if trouble:
         pytest.skip(trouble)
     monkeypatch.setenv("WHETSTONE_TORCH_INDEX", "none")
@@ -549,3 +555,52 @@ def test_the_real_engine_through_the_pages_own_path(open_page, home, monkeypatch
     assert "✘" not in page.engine.checks.text() and page.engine.checks.text().count("✔") == 4
     size = sum(path.lstat().st_size for path in home.rglob("*") if path.is_file())
     assert size < installer.size_of("cpu").needed
+
+    profile = Profile(tmp_path / "profile")
+    unpack_zip(root, profile.plugins)
+    profile.more = {"WHETSTONE_HOME": str(home), "WHETSTONE_MODELS": str(tiny_engine.models)}
+    profile.call("plugins", "enable", "whetstone")
+    every_algorithm(profile, scene, teachable, profile.folder / "out")
+    profile.call("plugins", "disable", "whetstone")
+    assert "whetstone:" not in profile.call("list").stdout
+    profile.call("plugins", "enable", "whetstone")
+    assert "whetstone:ssdiff" in profile.call("list").stdout
+    assert list((profile.folder / "tmp").iterdir()) == []
+
+    monkeypatch.setattr(QMessageBox, "question", lambda *words, **more: YES)
+    page.engine.remove.click()
+    window.waitUntil(lambda: not page.engine.work.kind, timeout=60_000)
+    assert engine_home.engine_state().code == "missing"
+    assert not list(home.glob("engine-*"))
+
+
+def every_algorithm(profile, scene, teachable, out) -> None:
+    """Run all that the Toolbox lists, with the engine that was installed."""
+    out.mkdir()
+    pair = {"PAN": scene.pan, "MS": scene.ms}
+    run = profile.run
+    assert run("whetstone:enginestatus")["READY"] is True
+    assert run("whetstone:check", **pair)["RATIO"] == 4
+    assert run("whetstone:degrade", **pair, OUTPUT_FOLDER=out / "reduced")["RATIO"] == 4
+    fused = run("whetstone:classical", **pair, OUTPUT=out / "gsa.tif")["OUTPUT"]
+    assert 0 < run("whetstone:assess", **pair, FUSED=fused)["HQNR"] <= 1
+    lesson = {"PAN": teachable.pan, "MS": teachable.ms}
+    model = out / "mine.safetensors"
+    taught = run("whetstone:adapt", **lesson, MODEL="scratch", MINUTES=0.4, OUTPUT=model)
+    assert taught["ERGAS_ADAPTED"] < taught["ERGAS_EXP"]
+    own = run("whetstone:crossdiff", **lesson, MODEL_FILE=model, OUTPUT=out / "crossdiff.tif")
+    assert own["MODEL_USED"] == str(model)
+    deep = run("whetstone:ssdiff", **pair, PREVIEW="true", SAMPLES=2, UNCERTAINTY=out / "std.tif",
+               OUTPUT=out / "ssdiff.tif")  # fmt: skip
+    assert deep["MODEL_USED"] == "tiny-ssdiff"
+    best = run("whetstone:compare", **pair, METHODS=["exp", "ssdiff"], OUTPUT_FOLDER=out / "c")
+    assert best["BEST"] in ("exp", "ssdiff")
+    assert "tiny-ssdiff" in run("whetstone:models")["NAMES"]
+    for name in ("sharpen_and_assess", "adapt_sharpen_and_assess"):
+        page, tif = out / f"{name}.html", out / f"{name}.tif"
+        results = {"fuse__Fused": tif, "scores__Report": page}
+        if name.startswith("adapt"):
+            results.update({"adapt__Adapted model": out / "again.safetensors", "MINUTES": 0.4})
+        run(f"whetstone:{name}", **lesson, **results)
+        assert page.is_file() and tif.is_file()
+    assert not [path for path in out.rglob("*") if ".part" in path.name]
