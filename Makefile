@@ -1,7 +1,7 @@
 # Two commands do it all on a fresh Debian 12 or Ubuntu: `make demo` and `make test`.
 ENGINE := .venv/engine/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench translations package clean
+.PHONY: help setup demo test lint bench pictures translations package clean
 
 help:     ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1|/' \
@@ -22,6 +22,9 @@ lint: setup     ## style, types, oldest Python, Qt 6
 bench: setup    ## speed and memory: against gdal_pansharpen.py, of the deep models, and in the window
 	@missed=0; for each in bench bench_deep bench_crossdiff bench_window; do \
 	    $(ENGINE) tools/$$each.py || missed=1; done; exit $$missed
+
+pictures: setup ## take the pictures of the documentation anew (look at them before committing)
+	@$(ENGINE) tools/pictures.py
 
 translations: setup ## collect the plugin's texts, compile the translations
 	@$(ENGINE) tools/translations.py

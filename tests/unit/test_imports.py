@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,20 @@ def test_importing_costs_nothing_heavy(module):
     )
     done = subprocess.run([sys.executable, "-c", load + code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@pytest.mark.parametrize("path", python_files("plugin"), ids=module_name)
+def test_plugin_leaves_qgis_as_it_is(path):
+    """Neither its module search path nor its environment is changed, and pip never runs in it."""
+    changed = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            targets = [node.func.value]
+            if node.func.attr in ("get", "items", "copy"):
+                continue
+        elif not isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete)):
+            continue
+        changed += [ast.unparse(each) for each in targets if each is not None]
+    assert not [each for each in changed if re.match(r"(os\.environ|sys\.path)\b", each)]
+    assert not tops(path) & {"pip", "site", "ensurepip"}
