@@ -13,7 +13,7 @@ try:  # QGIS 3.34 moved the flags
 
     _RASTERS = Qgis.LayerFilter.RasterLayer
 except AttributeError:
-    _RASTERS = QgsMapLayerProxyModel.RasterLayer
+    _RASTERS = QgsMapLayerProxyModel.Filter.RasterLayer
 
 
 class PairDialog(QDialog):
@@ -44,9 +44,9 @@ class PairDialog(QDialog):
         note = QLabel(tr("At most 512 x 512 PAN pixels in the middle of the map are fused."))
         note.setWordWrap(True)
         layout.addRow(note)
-        standard = QDialogButtonBox.StandardButton
-        self.buttons = QDialogButtonBox(standard.Ok | standard.Cancel, parent=self)
-        self.buttons.button(standard.Ok).setText(tr("Preview"))
+        ok, cancel = QDialogButtonBox.StandardButton.Ok, QDialogButtonBox.StandardButton.Cancel
+        self.buttons = QDialogButtonBox(ok | cancel, parent=self)
+        self.buttons.button(ok).setText(tr("Preview"))
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         layout.addRow(self.buttons)

@@ -14,7 +14,6 @@ from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 from ...engine import AdaptJob
 from ...engine.jobs import OBJECTIVES
 from ..engine_home import ready_engine
-from ..engine_process import run_job
 from ..translation import tr
 from .algorithm import WhetstoneAlgorithm
 from .inputs import check_pair, extent_bounds, read_pair
@@ -120,7 +119,7 @@ class AdaptAlgorithm(WhetstoneAlgorithm):
         )
 
     def execute(self, parameters, context, progress) -> dict:
-        result = run_job(ready_engine().python, self.prepared, progress)
+        result = self.run_in_engine(self.prepared, progress)
         results = {
             "OUTPUT": result.out,
             "STEPS": result.steps,

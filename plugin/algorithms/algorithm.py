@@ -13,6 +13,7 @@ from qgis.PyQt.QtGui import QIcon
 from ... import engine
 from ...engine import Cancelled, WhetstoneError
 from ..engine_home import ready_engine
+from ..engine_process import run_job
 from ..help import help_page, short_help
 from ..translation import RESOURCES, tr
 from ..watching import FeedbackProgress
@@ -141,8 +142,15 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
         raise NotImplementedError
 
     def run_job(self, job, progress):
-        """Hand a job to the engine and tell the user its notes."""
-        result = engine.run(job, progress)
-        for note in result.notes:
-            progress.message(note)
-        return result
+        """Run a job in this process and tell the user its notes."""
+        return _told(engine.run(job, progress), progress)
+
+    def run_in_engine(self, job, progress):
+        """Run a job in the engine process and tell the user its notes."""
+        return _told(run_job(ready_engine().python, job, progress), progress)
+
+
+def _told(result, progress):
+    for note in result.notes:
+        progress.message(note)
+    return result

@@ -17,7 +17,6 @@ from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 from ...engine import CompareJob, WhetstoneError
 from ...engine.methods import DEEP, METHODS
 from ..engine_home import ready_engine
-from ..engine_process import run_job
 from ..figures import as_outputs
 from ..styling import look_painter, measured_look, true_colour
 from ..translation import tr
@@ -169,7 +168,7 @@ class CompareAlgorithm(WhetstoneAlgorithm):
     def execute(self, parameters, context, progress) -> dict:
         job, pair, load = self.prepared
         if job.adapt or set(DEEP) & set(job.methods):  # all methods there
-            result = run_job(ready_engine().python, job, progress)
+            result = self.run_in_engine(job, progress)
         else:
             result = self.run_job(job, progress)
         best = next(row for row in result.rows if row["method"] == result.best)

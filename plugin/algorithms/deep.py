@@ -16,7 +16,6 @@ from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
 from ...engine.jobs import NOISES, PRECISIONS, STATISTICS
 from ..engine_home import ready_engine
-from ..engine_process import run_job
 from ..layer_group import ResultGroup
 from ..styling import Painter, apply_heat, apply_look
 from ..translation import tr
@@ -120,7 +119,7 @@ class DeepAlgorithm(FusionAlgorithm):
         return replace(job, uncertainty=path or None)
 
     def perform(self, job, progress):
-        return run_job(ready_engine().python, job, progress)
+        return self.run_in_engine(job, progress)
 
     def extra_results(self, result) -> dict:
         more = {"UNCERTAINTY": result.uncertainty} if result.uncertainty else {}

@@ -61,7 +61,7 @@ def test_ssdiff_is_what_the_command_line_writes(run, scene, engine, tmp_path):
     assert result["MODEL_USED"] == "tiny-ssdiff" and result["RATIO"] == 4
     assert files(here) == ["fused.tif", "std.tif"]
     told = " ".join(log.told)
-    assert "Model tiny-ssdiff: 4 bands at ratio 4" in told
+    assert "Model tiny-ssdiff: 4 bands at ratio 4" in told and "Sensor: " in told
     assert "windows of 32 pixels" in told and "on disk" in told and "of memory" in told
     assert "Sampling" in " ".join(log.acts) and not log.warned
     words = "-m whetstone.engine.cli fuse --method ssdiff --samples 2 --seed 5".split()
@@ -151,7 +151,7 @@ def test_an_adaptation_that_is_too_short_writes_nothing(run, tmp_path):
 
 def test_what_an_adaptation_answers(run, monkeypatch, tmp_path):
     from whetstone.engine.jobs import AdaptResult
-    from whetstone.plugin.algorithms import adapt
+    from whetstone.plugin.algorithms import algorithm
 
     jobs = []
 
@@ -160,7 +160,7 @@ def test_what_an_adaptation_answers(run, monkeypatch, tmp_path):
         scores = {"exp": {"ergas": 3.0}, "mtf-glp-fs": {"ergas": 2.0}, "adapted": {"ergas": 1.0}}
         return AdaptResult(job.out, "mine", None, 4, 4.0, 9, "converged", 12.5, scores)
 
-    monkeypatch.setattr(adapt, "run_job", run_job)
+    monkeypatch.setattr(algorithm, "run_job", run_job)
     out, log = str(tmp_path / "mine.safetensors"), Log()
     made = run("adapt", MODEL="scratch", MINUTES=2, OBJECTIVE="full", OUTPUT=out, feedback=log)
     (job,) = jobs
