@@ -86,7 +86,10 @@ def install(
     for other in managed_folders():
         if other != folder:
             log(tr("Removing the old engine {}").format(other))
-            _remove_folder(other)
+            try:
+                _remove_folder(other)
+            except WhetstoneError as error:  # a job runs on it: the new one is ready all the same
+                log(str(error))
     progress.update(1.0, tr("Ready"))
     return answer
 
@@ -178,13 +181,15 @@ class _Making:
     def run(self) -> None:
         """Make the environment and install into it."""
         self.temporary.mkdir()
-        self.progress.update(_STARTED, self.text)
-        self._command([self.python, "-I", "-m", "venv", str(self.folder)])
-        self.progress.update(_MADE, tr("Installing packages"))
-        constraints = self.folder / "constraints.txt"
-        constraints.write_text(pinned_torch(self.build) + "\n", encoding="utf-8")
-        self._command(self.pip_words(constraints))
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        try:
+            self.progress.update(_STARTED, self.text)
+            self._command([self.python, "-I", "-m", "venv", str(self.folder)])
+            self.progress.update(_MADE, tr("Installing packages"))
+            constraints = self.folder / "constraints.txt"
+            constraints.write_text(pinned_torch(self.build) + "\n", encoding="utf-8")
+            self._command(self.pip_words(constraints))
+        finally:  # a pip that was stopped leaves gigabytes there
+            shutil.rmtree(self.temporary, ignore_errors=True)
 
     def pip_words(self, constraints: Path) -> list[str]:
         """The whole installation as one command."""
@@ -292,8 +297,6 @@ def _remove_folder(folder: Path) -> None:
     doomed = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
     shutil.rmtree(doomed, ignore_errors=True)
     try:
-        # Not a ready engine any more, even if the deleting stops half way.
-        (folder / MARKER).unlink(missing_ok=True)
         folder.rename(doomed)
     except OSError as error:
         raise WhetstoneError(

@@ -20,10 +20,16 @@ from .translation import tr
 OLDEST, NEWEST = (3, 10), (3, 14)  #: PyTorch has builds for these
 _QUESTION = """
 import importlib.util as u, json, platform, struct, sys
+try:
+    import ssl, zlib
+    https = True
+except ImportError:
+    https = False
 print(json.dumps({
     "version": sys.version_info[:3], "bits": struct.calcsize("P") * 8,
     "machine": platform.machine(), "implementation": platform.python_implementation(),
     "venv": u.find_spec("venv") is not None and u.find_spec("ensurepip") is not None,
+    "https": https,
 }))
 """
 
@@ -74,7 +80,7 @@ def find_python(candidates: list[str] | None = None) -> tuple[str, list[Verdict]
     seen = set()
     for python in _candidates() if candidates is None else candidates:
         place = os.path.realpath(python)
-        if place in seen:
+        if place in seen or opens_a_dialog(python):
             continue
         seen.add(place)
         verdicts.append(judged(python))
@@ -88,6 +94,11 @@ def find_python(candidates: list[str] | None = None) -> tuple[str, list[Verdict]
         ).format(*OLDEST, *NEWEST, looked),
         _advice(verdicts),
     )
+
+
+def opens_a_dialog(python: str, platform: str = sys.platform) -> bool:
+    """Whether starting it may ask the user to install Apple's tools; theirs is too old anyway."""
+    return platform == "darwin" and os.path.dirname(python) == "/usr/bin"
 
 
 def judged(python: str) -> Verdict:
@@ -123,6 +134,8 @@ def _trouble(answer: dict) -> str:
         return tr("{}, not CPython").format(answer["implementation"])
     if not answer["venv"]:
         return tr("lacks venv or ensurepip (on Debian and Ubuntu: the package python3-venv)")
+    if not answer["https"]:  # built without OpenSSL, or its DLLs lie in a folder of QGIS
+        return tr("lacks ssl or zlib, so that pip cannot download")
     return ""
 
 

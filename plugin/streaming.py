@@ -38,6 +38,21 @@ def streamed(
     )
     lines: Queue[str | None] = Queue()
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+    try:
+        return _followed(process, lines, line, stopped, tick)
+    except BaseException:  # of ``line`` or ``tick``: nobody would end the command
+        if process.poll() is None:
+            _stop(process)
+        raise
+
+
+def _followed(
+    process: subprocess.Popen,
+    lines: Queue[str | None],
+    line: Callable[[str], None],
+    stopped: Callable[[], bool],
+    tick: Callable[[], None],
+) -> int | None:
     ended = False
     while not ended:
         if stopped():

@@ -1504,6 +1504,10 @@
         <translation>ihr Python ist verschwunden.</translation>
     </message>
     <message>
+        <source>lacks ssl or zlib, so that pip cannot download</source>
+        <translation>ohne ssl oder zlib, sodass pip nichts herunterladen kann</translation>
+    </message>
+    <message>
         <source>lacks venv or ensurepip (on Debian and Ubuntu: the package python3-venv)</source>
         <translation>ohne venv oder ensurepip (bei Debian und Ubuntu: das Paket python3-venv)</translation>
     </message>

@@ -47,6 +47,7 @@ GOOD = {
     "machine": "x86_64",
     "implementation": "CPython",
     "venv": True,
+    "https": True,
 }
 
 

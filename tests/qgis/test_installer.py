@@ -15,6 +15,7 @@ from whetstone.engine import Cancelled, Progress, WhetstoneError
 from whetstone.plugin import engine_home, installer, pythons
 from whetstone.plugin.engine_home import engine_state, read_marker, write_marker
 from whetstone.plugin.pip_trouble import trouble_of_pip, trouble_of_start
+from whetstone.plugin.streaming import streamed
 
 _spec = importlib.util.spec_from_file_location(
     "fake_python", Path(__file__).with_name("fake_python.py")
@@ -143,6 +144,7 @@ def test_cancel_kills_all_and_leaves_half_an_engine(fake, home):
     assert gone(child)
     state = engine_state()
     assert state.code == "half" and "interrupted" in state.sentence
+    assert not (Path(state.folder) / "tmp").exists()
     with pytest.raises(WhetstoneError, match="Repair") as error:
         engine_home.ready_engine()
     assert error.value.code == "ENGINE_BROKEN"
@@ -217,6 +219,40 @@ def test_an_engine_in_use_is_said(fake, monkeypatch):
     with pytest.raises(WhetstoneError, match="in use") as caught:
         installer.remove(Progress(), print)
     assert caught.value.code == "ENGINE_LOCKED"
+    assert engine_state().code == "ready"  # it is whole, and goes on
+
+
+def test_an_old_engine_in_use_does_not_spoil_the_new_one(fake, monkeypatch):
+    install(fake)
+    old, rename, said = Path(engine_state().folder), Path.rename, []
+
+    def held(self, target):
+        if self == old:
+            raise PermissionError(13, "used by another process")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", held)
+    install(fake, "cu126", log=said)
+    assert engine_state().build == "cu126" and engine_state().code == "ready"
+    assert old.exists() and any("in use" in line for line in said)
+
+
+def test_a_command_does_not_outlive_trouble_with_its_output(tmp_path):
+    def refuse(line):
+        raise OSError("no")
+
+    script = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    seen = []
+    with pytest.raises(OSError, match="no"):
+        streamed(
+            [sys.executable, "-c", script],
+            os.environ,
+            lambda line: (seen.append(int(line)), refuse(line)),
+            lambda: False,
+            str(tmp_path),
+        )
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen[0], 0)
 
 
 def test_two_installations_do_not_meet(fake, home, monkeypatch):
@@ -318,6 +354,7 @@ def test_without_ensurepip_debian_is_told_what_to_install(fake):
         ({"version": [3, 21, 0]}, "too new"),
         ({"bits": 32}, "32-bit"),
         ({"implementation": "PyPy"}, "PyPy, not CPython"),
+        ({"https": False}, "lacks ssl or zlib"),
     ],
 )
 def test_pythons_that_do_not_do(fake, change, told):
@@ -332,6 +369,12 @@ def test_the_first_python_that_does_is_taken(fake, tmp_path):
     assert "cannot be started" in str(verdicts[0])
     with pytest.raises(WhetstoneError, match="there is none"):
         pythons.find_python([])
+
+
+def test_apples_stub_is_not_started():
+    assert pythons.opens_a_dialog("/usr/bin/python3", "darwin")
+    assert not pythons.opens_a_dialog("/opt/homebrew/bin/python3.12", "darwin")
+    assert not pythons.opens_a_dialog("/usr/bin/python3", "linux")
 
 
 def test_this_machine_has_a_python():
