@@ -16,7 +16,8 @@ from .translation import tr
 
 INDEX_VARIABLE = "WHETSTONE_TORCH_INDEX"  #: another address of the builds, or "none"
 _INDEX = "https://download.pytorch.org/whl/"
-_QUERY = ("--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader")
+#: What nvidia-smi is asked; drivers before 2021 know no compute capability.
+_QUERIES = ("name,driver_version,compute_cap", "name,driver_version")
 #: build -> (oldest driver, oldest and newest compute capability)
 _CUDA = {"cu130": (580, 7.5, 99.0), "cu126": (525, 5.0, 9.0)}
 GB = 1_000_000_000
@@ -66,23 +67,24 @@ def index_of(
 
 
 def graphics_cards(program: str = "nvidia-smi") -> list[tuple[str, str, str]]:
-    """(name, driver, compute capability) of every NVIDIA card. Takes up to seconds."""
-    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-    try:
-        done = subprocess.run(  # nosec B603 # a fixed command of the driver, found on PATH
-            [program, *_QUERY],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=10,
-            env=environment_of_child(),
-            creationflags=hidden,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    if done.returncode:
-        return []
-    rows = csv.reader(done.stdout.decode(errors="replace").splitlines(), skipinitialspace=True)
-    return [(row[0], row[1], row[2]) for row in rows if len(row) == 3]
+    """(name, driver, compute capability or "") of every NVIDIA card. Takes up to seconds."""
+    for query in _QUERIES:
+        try:
+            done = subprocess.run(  # nosec B603 # a fixed command of the driver, found on PATH
+                [program, f"--query-gpu={query}", "--format=csv,noheader"],
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=10,
+                env=environment_of_child(),
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except (OSError, subprocess.SubprocessError):
+            return []
+        if done.returncode == 0:
+            lines = done.stdout.decode(errors="replace").splitlines()
+            rows = [[*row, ""] for row in csv.reader(lines, skipinitialspace=True)]
+            return [(row[0], row[1], row[2]) for row in rows if len(row) > 2]
+    return []
 
 
 def suggest_build(
@@ -104,7 +106,7 @@ def suggest_build(
         if major >= oldest and low <= able <= high:
             reason = tr("{} with driver {} runs it.")
             return build, reason.format(name, driver)
-    if able < _CUDA["cu126"][1]:
+    if capability and able < _CUDA["cu126"][1]:
         reason = tr("{} has compute capability {}, PyTorch needs {}.")
         return "cpu", reason.format(name, capability, _CUDA["cu126"][1])
     wanted = "cu130" if able > _CUDA["cu126"][2] else "cu126"

@@ -133,7 +133,7 @@ def _self_test(tested: Mapping | None) -> str:
 def _cards(cards: Sequence[Sequence[str]] | None) -> str:
     if cards is None:
         return "not asked"
-    rows = [f"{name}, driver {driver}, compute capability {able}" for name, driver, able in cards]
+    rows = [f"{name}, driver {driver}, compute capability {able or 'unknown'}" for name, driver, able in cards]
     return "\n".join(f"- {row}" for row in rows) or "nvidia-smi finds none"
 
 

@@ -214,6 +214,11 @@ def test_nvidia_smi_is_asked(tmp_path):
     assert builds.graphics_cards(str(script)) == [("NVIDIA A10", "528.24", "8.6")]
     script.write_text("#!/bin/sh\necho broken; exit 9\n")
     assert builds.graphics_cards(str(script)) == []
+    old = "#!/bin/sh\ncase $1 in *compute_cap) exit 2;; esac\necho 'Tesla K80, 450.80.02'\n"
+    script.write_text(old)
+    assert builds.graphics_cards(str(script)) == [("Tesla K80", "450.80.02", "")]
+    build, reason = builds.suggest_build(builds.graphics_cards(str(script)), "linux", "x86_64")
+    assert build == "cpu" and "driver 450.80.02 is older than 525" in reason
     assert builds.graphics_cards(str(tmp_path / "none")) == []
 
 
