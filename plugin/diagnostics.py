@@ -30,7 +30,7 @@ _PRIVATE = (
     "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT PIP_INDEX_URL "
     "PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_CONFIG_FILE PIP_CONSTRAINT FLATPAK_ID SNAP"
 ).split()
-_PASSWORD = re.compile(r"(\w+://)[^/@\s]+@")
+_PASSWORD = re.compile(r"(\w+://)[^/\s]+@")
 _TOKEN = re.compile(r"\b(hf_|ghp_|gho_|pypi-)\w{8,}")
 LINES = 50
 
@@ -133,7 +133,10 @@ def _self_test(tested: Mapping | None) -> str:
 def _cards(cards: Sequence[Sequence[str]] | None) -> str:
     if cards is None:
         return "not asked"
-    rows = [f"{name}, driver {driver}, compute capability {able or 'unknown'}" for name, driver, able in cards]
+    rows = [
+        f"{name}, driver {driver}, compute capability {able or 'unknown'}"
+        for name, driver, able in cards
+    ]
     return "\n".join(f"- {row}" for row in rows) or "nvidia-smi finds none"
 
 

@@ -52,12 +52,14 @@ def test_nothing_private_is_in_it():
     log = [
         "Folder: /home/annabel/.local/share/whetstone",
         "https://annabel:secret@mirror.example/simple and /data/Annabel/x",
+        "http://jane:to@secret@proxy.host:80",
         "token hf_abcdefghijklmnop",
         "C:\\Users\\annabel\\x",
     ]
     text = report(log=log)
     assert "annabel" not in text.lower() and "secret" not in text
     assert "abcdefgh" not in text and "proxy.example" not in text
+    assert "http://…@proxy.host:80" in text
     assert "~/.local/share/whetstone" in text and "~/e/bin/python" in text
     assert "mirror.example" in text and "| HTTPS_PROXY | set |" in text
     assert "C:\\Users\\<user>\\x" in text
