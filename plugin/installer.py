@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Callable, Mapping
 
 from ..engine import Cancelled, Progress, WhetstoneError
+from ..engine.types import PartOfProgress
 from . import engine_home, pythons
 from .builds import index_of, pinned_torch, size_of
 from .engine_home import MARKER, REQUIREMENTS, managed_folders, python_of, write_marker
@@ -71,6 +72,7 @@ def install(
         log(tr("Folder: {} ({} GB are free)").format(folder, gigabytes(free)))
         folder.mkdir()
         _note(folder, build, python)
+        progress = _AtWork(folder, progress)
         try:
             _Making(folder, build, python, progress, log, network or {}).run()
         except BaseException:
@@ -155,6 +157,21 @@ def pip_environment(network: Mapping[str, str], temporary: str) -> dict[str, str
     return {**kept, **ours, "TMPDIR": temporary, "TEMP": temporary, "TMP": temporary}
 
 
+class _AtWork(PartOfProgress):
+    """All of a progress; whenever a cancel is looked for, the marker tells others of the work."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        super().__init__(progress, 0.0, 1.0)
+        self._marker, self._touched = folder / MARKER, time.monotonic()
+
+    def cancelled(self) -> bool:
+        if time.monotonic() - self._touched > _TOUCH_SECONDS:
+            self._touched = time.monotonic()
+            with suppress(OSError):
+                os.utime(self._marker)
+        return super().cancelled()
+
+
 class _Making:
     """The two commands that fill an environment, and how far they have come."""
 
@@ -176,7 +193,6 @@ class _Making:
         self.text = tr("Making the environment")
         self.fetched = self.coming = 0.0  # bytes: arrived, and of the file on its way
         self.packages = 0
-        self.touched = time.monotonic()
 
     def run(self) -> None:
         """Make the environment and install into it."""
@@ -234,9 +250,6 @@ class _Making:
 
     def _tick(self) -> None:
         """Move the bar: by bytes while pip fetches, by packages while it installs."""
-        if time.monotonic() - self.touched > _TOUCH_SECONDS:
-            self.touched = time.monotonic()
-            os.utime(self.folder / MARKER)
         if self.packages:
             places = [self.folder / "Lib", *self.folder.glob("lib/python3*")]
             done = sum(1 for at in places for _ in at.glob("site-packages/*.dist-info"))

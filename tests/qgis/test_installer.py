@@ -272,6 +272,23 @@ def test_two_installations_do_not_meet(fake, home, monkeypatch):
     install(fake)
 
 
+def test_a_long_self_test_still_counts_as_work(fake, monkeypatch):
+    monkeypatch.setattr(installer, "_TOUCH_SECONDS", 0.0)
+    fresh = []
+
+    def slow(python, progress):
+        folder = Path(python).parents[1]
+        os.utime(folder / engine_home.MARKER, (1, 1))
+        fresh.append(engine_home.being_made(folder))
+        time.sleep(0.01)
+        progress.cancelled()
+        fresh.append(engine_home.being_made(folder))
+        return FINE
+
+    install(fake, self_test=slow)
+    assert fresh == [False, True] and engine_state().code == "ready"
+
+
 def test_too_little_room_is_said_before(fake, home, monkeypatch):
     monkeypatch.setattr(installer, "free_space", lambda folder: 700_000_000)
     said = refused("DISK", fake)
