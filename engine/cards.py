@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from math import lcm
+from math import inf, lcm
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -144,7 +144,7 @@ def read_card(path: Path) -> Card:
         )
     for key, value in data.items():
         suits = _suits(value, hints[key])
-        if not suits or (key in ("bands", "ratio", "window", "steps") and value < 1):
+        if not suits or (key in ("bands", "ratio", "window", "steps") and not 1 <= value < inf):
             raise WhetstoneError(
                 "MODEL_CARD",
                 f"The model card '{path}' cannot have {key} {json.dumps(value)[:80]}.",
@@ -153,12 +153,20 @@ def read_card(path: Path) -> Card:
             data[key] = tuple(value)
     card = Card(**data)
     for key, good in _MEANINGS.items():
-        if not good(card):
+        if not _makes_sense(good, card):
             raise WhetstoneError(
                 "MODEL_CARD",
                 f"The model card '{path}' cannot have {key} {json.dumps(getattr(card, key))[:80]}.",
             )
     return card
+
+
+def _makes_sense(good: Callable[[Card], bool], card: Card) -> bool:
+    """Values of a wrong kind inside a dictionary make no sense either."""
+    try:
+        return good(card)
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError):
+        return False
 
 
 def _scales(card: Card) -> bool:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .jobs import AdaptJob, CompareJob, FuseJob
+from .methods import DEEP
 from .raster.output import remove_parts
 
 if TYPE_CHECKING:
@@ -22,13 +23,15 @@ def remove_leftovers(job: Job) -> None:
     if isinstance(job, FuseJob):
         images = [job.out, *([job.uncertainty] if job.uncertainty else [])]
     elif isinstance(job, CompareJob):
-        names = (*job.methods, "pan_registered", "pan", "ms", "gt")
+        names = (*job.methods, *DEEP, "pan_registered", "pan", "ms", "gt")
         images = [os.path.join(job.out_dir, f"{name}.tif") for name in names]
     else:
         images = []
     for image in images:
         remove_parts(image)
-    if isinstance(job, AdaptJob):
-        for suffix in (".part", ".card.part"):
-            with suppress(OSError):
-                os.remove(f"{job.out}{suffix}")
+    model = job.out if isinstance(job, AdaptJob) else ""
+    if isinstance(job, CompareJob) and job.adapt:
+        model = os.path.join(job.out_dir, "crossdiff.safetensors")
+    for suffix in (".part", ".card.part") if model else ():
+        with suppress(OSError):
+            os.remove(f"{model}{suffix}")

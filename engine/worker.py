@@ -102,7 +102,7 @@ def main() -> int:
     channel.send("hello", protocol=PROTOCOL, version=__version__, python=python)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    threading.Thread(target=_listen, args=(lines, progress, channel), daemon=True).start()
+    threading.Thread(target=_listen, args=(lines, progress), daemon=True).start()
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
     try:
         result = _serve(first, progress)
@@ -129,7 +129,7 @@ def _own_stdout() -> Channel:
     return Channel(stream)
 
 
-def _listen(lines: Iterator[bytes], progress: PipeProgress, channel: Channel) -> None:
+def _listen(lines: Iterator[bytes], progress: PipeProgress) -> None:
     """Wait for a cancel, or for the end of stdin; a job that does not stop is ended."""
     seconds = _ORPHAN_SECONDS
     for line in lines:
@@ -140,9 +140,8 @@ def _listen(lines: Iterator[bytes], progress: PipeProgress, channel: Channel) ->
             continue  # a later version may say more
     progress.stopped.set()
     time.sleep(seconds)
-    channel.send("error", error=Cancelled().to_dict())
     _leave_no_trace()
-    os._exit(130)
+    os._exit(130)  # without an answer: whoever asked sees that the job did not end by itself
 
 
 def _leave_no_trace() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
-from qgis.core import Qgis, QgsProject, QgsRasterLayer, QgsSettings
+from qgis.core import Qgis, QgsCoordinateTransform, QgsProject, QgsRasterLayer, QgsSettings
 from qgis.PyQt.QtWidgets import QPushButton
 
 from ..engine import DemoJob, run
+from ..engine.jobs import DemoResult
 from .background import work_on
 from .engine_home import data_folder
 from .styling import apply_look, measured_look, true_colour
@@ -17,11 +19,11 @@ WELCOMED = "whetstone/welcomed"
 _SIDE = 1024  # PAN pixels: seconds to draw and to fuse
 
 
-def welcome(iface) -> None:
-    """Once per user: say where things are, and offer a scene to try them on."""
+def welcome(iface):
+    """Say where things are and offer a scene, once per user; the message, or None."""
     settings = QgsSettings()
     if settings.value(WELCOMED, False, type=bool):
-        return
+        return None
     settings.setValue(WELCOMED, True)
     bar = iface.messageBar()
     message = bar.createMessage(
@@ -31,7 +33,7 @@ def welcome(iface) -> None:
     button = QPushButton(tr("Open the demo scene"), message)
     button.clicked.connect(partial(_accepted, iface, message))
     message.layout().addWidget(button)
-    bar.pushWidget(message, Qgis.MessageLevel.Info)
+    return bar.pushWidget(message, Qgis.MessageLevel.Info)
 
 
 def _accepted(iface, message) -> None:
@@ -44,6 +46,9 @@ def open_demo_scene(iface) -> None:
     folder = data_folder() / "demo"
 
     def draw(progress, log):
+        there = DemoResult(*(str(folder / f"{name}.tif") for name in ("pan", "ms", "gt")))
+        if all(map(os.path.isfile, (there.pan, there.ms, there.gt))):
+            return there  # and perhaps open: it is not drawn again
         folder.mkdir(parents=True, exist_ok=True)
         return run(DemoJob(str(folder), size=_SIDE), progress)
 
@@ -59,13 +64,19 @@ def _load(iface, work, kind: str) -> None:
         iface.messageBar().pushMessage("Whetstone", str(work.error), level)
         return
     made, project = work.answer, QgsProject.instance()
-    ms = QgsRasterLayer(made.ms, tr("Demo MS"))
-    pan = QgsRasterLayer(made.pan, tr("Demo PAN"))
-    apply_look(ms, measured_look((made.ms,), (), true_colour(made.ms, "auto")))
-    apply_look(pan, measured_look((made.pan,), (), (1,)))
-    project.addMapLayers([ms, pan])
-    iface.mapCanvas().setDestinationCrs(pan.crs())
-    iface.mapCanvas().setExtent(pan.extent())
+    empty = not project.mapLayers()
+    loaded = {layer.source(): layer for layer in project.mapLayers().values()}
+    pan = loaded.get(made.pan)
+    if pan is None or made.ms not in loaded:
+        ms = QgsRasterLayer(made.ms, tr("Demo MS"))
+        pan = QgsRasterLayer(made.pan, tr("Demo PAN"))
+        apply_look(ms, measured_look((made.ms,), (), true_colour(made.ms, "auto")))
+        apply_look(pan, measured_look((made.pan,), (), (1,)))
+        project.addMapLayers([ms, pan])
+    if empty:
+        project.setCrs(pan.crs())
+    change = QgsCoordinateTransform(pan.crs(), project.crs(), project)
+    iface.mapCanvas().setExtent(change.transformBoundingBox(pan.extent()))
     iface.mapCanvas().refresh()
     iface.messageBar().pushMessage(
         "Whetstone",

@@ -13,7 +13,9 @@ import importlib.util
 import json
 import os
 import re
+import site
 import sys
+import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,8 +260,17 @@ def _named(python: str, origin: str) -> EngineState:
 @functools.lru_cache(maxsize=1)
 def own_python() -> str:
     """The Python that QGIS runs on, if torch lies beside it; "" if not. Nothing is imported."""
-    if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
-        return ""
+    # Only where that Python looks by itself: what other plugins or the user's own folder add to
+    # sys.path is not there in a process of its own.
+    places = [os.path.realpath(place) for place in sysconfig.get_paths().values()]
+    places += [os.path.realpath(place) for place in getattr(site, "getsitepackages", list)()]
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        found = (
+            os.path.realpath(os.path.dirname(os.path.dirname(spec.origin or ""))) if spec else ""
+        )
+        if found not in places:
+            return ""
     return interpreter_of_qgis()
 
 

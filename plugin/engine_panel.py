@@ -153,7 +153,7 @@ class EnginePanel(QGroupBox):
         idle = unsupported or self.state.sentence
         self.sentence.setText(self.work.title + "…" if running else idle)
         self.sentence.setToolTip(self.state.python)
-        named = self.state.origin not in ("", "managed") or bool(unsupported)
+        named = self.state.origin not in ("", "managed", "qgis") or bool(unsupported)
         label = self._label(managed)
         self.act.setText(label)
         self.act.setVisible(bool(label) and not named)

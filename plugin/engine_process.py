@@ -25,12 +25,13 @@ from qgis.core import QgsApplication
 from ..engine import AdaptJob, Cancelled, Progress, WhetstoneError, job_to_json
 from ..engine.leftovers import remove_leftovers
 from ..engine.worker import PROTOCOL, ROOM
+from .engine_home import engine_state
 from .environment import scrubbed
 from .translation import tr
 
 WORKER = Path(__file__).resolve().parent.parent / "engine" / "worker.py"
 #: How long a job may take to stop by itself: adaptation tries its best weights first.
-_GRACE, _ADAPT_GRACE = 0.5, 30.0
+_GRACE, _WORDS_GRACE, _ADAPT_GRACE = 0.5, 5.0, 30.0
 _KILL_AFTER = 0.4  # seconds beyond that
 #: The engine sends a line every second; antivirus may hold up the first.
 _SILENCE = 120.0
@@ -45,14 +46,12 @@ def run_job(python: str, job, progress: Progress) -> SimpleNamespace:
     """
     request = {"protocol": PROTOCOL, "job": json.loads(job_to_json(job))}
     grace = _ADAPT_GRACE if isinstance(job, AdaptJob) else _GRACE
-    finished = False
+    child = _Child(python, environment_of_child())
     try:
-        answer = _ask(python, request, progress, grace)
-        finished = True
+        return SimpleNamespace(**_answer(child, request, progress, grace))
     finally:
-        if not finished:
+        if not child.answered:  # it was killed; a job that ends by itself leaves nothing
             remove_leftovers(job)
-    return SimpleNamespace(**answer)
 
 
 def run_words(
@@ -62,7 +61,8 @@ def run_words(
 
     ``network`` are variables for proxy and certificates (:func:`network.network_environment`).
     """
-    return _ask(python, {"protocol": PROTOCOL, "words": words}, progress, _GRACE, network)
+    child = _Child(python, {**environment_of_child(), **(network or {})})
+    return _answer(child, {"protocol": PROTOCOL, "words": words}, progress, _WORDS_GRACE)
 
 
 def environment_of_child() -> dict[str, str]:
@@ -76,14 +76,8 @@ def _qgis_root() -> str:
     return str(prefix.parents[1] if sys.platform == "win32" and len(prefix.parents) > 2 else prefix)
 
 
-def _ask(
-    python: str,
-    request: dict,
-    progress: Progress,
-    grace: float,
-    network: dict[str, str] | None = None,
-) -> dict:
-    child = _Child(python, {**environment_of_child(), **(network or {})})
+def _answer(child: _Child, request: dict, progress: Progress, grace: float) -> dict:
+    """Send the request and wait for the answer; the child is gone afterwards."""
     try:
         child.send(request)
         return _watch(child, progress, grace)
@@ -93,10 +87,11 @@ def _ask(
 
 def _watch(child: _Child, progress: Progress, grace: float) -> dict:
     """Pass on what the child says until it has answered, died or been cancelled."""
-    heard = time.monotonic()
+    silent = 0.0  # seconds; a computer that sleeps does not count
     deadline = None  # of a child that has been asked to stop
+    now = time.monotonic()
     while True:
-        line = child.next_line(0.05)
+        before, line = now, child.next_line(0.05)
         now = time.monotonic()
         if deadline is None and progress.cancelled():
             child.send({"cancel": grace})
@@ -104,14 +99,15 @@ def _watch(child: _Child, progress: Progress, grace: float) -> dict:
         if deadline is not None and now > deadline:
             raise Cancelled()
         if line is None:
-            if now - heard > _SILENCE:
+            silent += min(now - before, 1.0)
+            if silent > _SILENCE:
                 raise WhetstoneError(
                     "WORKER_DIED",
-                    tr("The engine has not answered for {:.0f} seconds.").format(now - heard),
+                    tr("The engine has not answered for {:.0f} seconds.").format(silent),
                     tr("It was ended; QGIS is not affected. Try again."),
                 )
             continue
-        heard = now
+        silent = 0.0
         if line == "":
             raise Cancelled() if deadline is not None else child.death()
         answer = _understood(line)
@@ -123,8 +119,10 @@ def _watch(child: _Child, progress: Progress, grace: float) -> dict:
         elif kind == "message":
             progress.message(answer["text"])
         elif kind == "result":
+            child.answered = True
             return answer["result"]
         elif kind == "error":
+            child.answered = True
             raise _raised(answer["error"])
 
 
@@ -147,10 +145,15 @@ def _raised(error: dict) -> WhetstoneError:
 
 def broken(reason: str) -> WhetstoneError:
     """The error for an engine that is there and does not work."""
+    hint = tr("Open Settings > Options > Whetstone and press Repair; Copy diagnostics tells more.")
+    if engine_state().origin not in ("", "managed"):
+        hint = tr(
+            "Choose another Python in Settings > Options > Whetstone, or clear the field there."
+        )
     return WhetstoneError(
         "ENGINE_BROKEN",
         tr("The engine does not start: {}.").format(reason.rstrip(". ")),
-        tr("Open Settings > Options > Whetstone and press Repair; Copy diagnostics tells more."),
+        hint,
     )
 
 
@@ -158,7 +161,7 @@ class _Child:
     """The process with its three pipes, each of them always read or never waited for."""
 
     def __init__(self, python: str, environment: dict[str, str]) -> None:
-        self.said_hello = False
+        self.said_hello = self.answered = False
         self._lines: queue.Queue[str] = queue.Queue()
         self._tail: deque[bytes] = deque()
         self._tail_size = 0

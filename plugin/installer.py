@@ -76,14 +76,14 @@ def install(
         try:
             _Making(folder, build, python, progress, log, network or {}).run()
         except BaseException:
-            write_marker(folder, state="interrupted")
+            _give_up(folder)
             raise
     except OSError as error:
         raise _not_written(home, error, needed) from error
     try:
         answer = tested(str(python_of(folder)), progress, log, self_test, folder)
     except Cancelled:
-        write_marker(folder, state="interrupted")
+        _give_up(folder)
         raise
     for other in managed_folders():
         if other != folder:
@@ -94,6 +94,14 @@ def install(
                 log(str(error))
     progress.update(1.0, tr("Ready"))
     return answer
+
+
+def _give_up(folder: Path) -> None:
+    """Keep half an engine for Repair to find, unless another works: then it is in the way."""
+    write_marker(folder, state="interrupted")
+    if engine_home.managed_state().usable:
+        with suppress(WhetstoneError, OSError):
+            _remove_folder(folder)
 
 
 def remove(progress: Progress, log: Log) -> None:

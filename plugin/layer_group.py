@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from qgis.core import QgsLayerTreeGroup, QgsProject, QgsRasterLayer
 
 from .styling import Look, apply_look
@@ -17,6 +19,7 @@ class ResultGroup:
 
     def __init__(self, name: str, ms: tuple[str, str, str], look: Look) -> None:
         self._name, self._ms, self._look = name, ms, look
+        self._run = uuid4().hex
 
     def add_fused(self, layer: QgsRasterLayer) -> None:
         """Move the fused layer, which QGIS has just loaded, to the top, and the MS below it."""
@@ -34,12 +37,12 @@ class ResultGroup:
         self._move(layer, group, min(1, len(group.children())), shown=False)
 
     def _group(self) -> QgsLayerTreeGroup:
-        root, run = QgsProject.instance().layerTreeRoot(), str(id(self))
+        root = QgsProject.instance().layerTreeRoot()
         for group in root.findGroups():
-            if group.customProperty(_RUN) == run:
+            if group.customProperty(_RUN) == self._run:
                 return group
         group = root.insertGroup(0, self._name)
-        group.setCustomProperty(_RUN, run)
+        group.setCustomProperty(_RUN, self._run)
         return group
 
     @staticmethod

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from qgis.core import QgsApplication
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QCoreApplication, QTimer
 
 from .provider import WhetstoneProvider
@@ -19,7 +18,7 @@ class WhetstonePlugin:
         self.provider = None
         self.translator = None
         self.options = None
-        self.button = self.button_action = None
+        self.button = self.button_action = self.message = None
 
     def initProcessing(self) -> None:
         """Register the provider, once."""
@@ -34,15 +33,20 @@ class WhetstonePlugin:
         """Start inside the QGIS window: one page in the options, one button in the toolbar."""
         self.initProcessing()
         if self.iface is not None and self.options is None:
-            from .demo_scene import welcome  # qgis_process has no use for widgets
-            from .options_page import OptionsFactory
+            from .options_page import OptionsFactory  # qgis_process has no use for widgets
             from .preview_button import PreviewButton
 
             self.options = OptionsFactory(self.iface.messageBar().pushMessage)
             self.iface.registerOptionsWidgetFactory(self.options)
             self.button = PreviewButton(self.iface)
             self.button_action = self.iface.addToolBarWidget(self.button)
-            QTimer.singleShot(0, partial(welcome, self.iface))  # once the window is there
+            QTimer.singleShot(0, self._welcome)  # once the window is there
+
+    def _welcome(self) -> None:
+        if self.options is not None:
+            from .demo_scene import welcome
+
+            self.message = welcome(self.iface)
 
     def unload(self) -> None:
         """Leave nothing behind."""
@@ -54,6 +58,8 @@ class WhetstonePlugin:
             self.button.stop()
             self.iface.removeToolBarIcon(self.button_action)
             self.button.deleteLater()
+            if self.message is not None and not sip.isdeleted(self.message):
+                self.iface.messageBar().popWidget(self.message)
             self.button = self.button_action = None
             stop_all_work()
         if self.provider is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from qgis.core import (
@@ -22,6 +23,8 @@ from .layers import data_bands
 from .pair_dialog import PairDialog
 from .translation import RESOURCES, tr
 
+#: Previews that run: QGIS keeps no reference to what a task needs, and the button may go before it.
+_RUNNING: set[tuple] = set()
 #: What is tried in turn, until one accepts the pair: deep models need an engine and a model.
 AUTOMATIC = ("ssdiff", "crossdiff", "classical")
 _LEAST_RATIO = 1.5
@@ -42,7 +45,7 @@ class PreviewButton(QToolButton):
         super().__init__()
         self._iface = iface
         self._chosen: tuple[str, str, str] | None = None  # ids of PAN and MS, method
-        self._running: tuple | None = None  # QGIS keeps no reference to what a task needs
+        self._running: tuple | None = None
         self.setIcon(QIcon(str(RESOURCES / "icons" / "preview.svg")))
         self.setToolTip(tr("Whetstone: preview the sharpened image of what the map shows"))
         self.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
@@ -89,14 +92,20 @@ class PreviewButton(QToolButton):
             self._tell(_last_line(feedback), Qgis.MessageLevel.Warning)
             return
         self._running = (task, algorithm, context, feedback)
+        _RUNNING.add(self._running)
+        task.executed.connect(partial(_forget, self._running))
         task.executed.connect(self._done)
         self.setEnabled(False)
         QgsApplication.taskManager().addTask(task)
 
     def stop(self) -> None:
-        """Cancel a running preview: the plugin is about to go."""
+        """Cancel a running preview and wait for its end: the plugin is about to go."""
         if self._running is not None:
-            self._running[0].cancel()
+            task = self._running[0]
+            task.executed.disconnect(self._done)
+            task.cancel()
+            task.waitForFinished(5000)
+            self._running = None
 
     def _done(self, fine: bool, results: dict) -> None:
         _, algorithm, context, feedback = self._running
@@ -105,7 +114,7 @@ class PreviewButton(QToolButton):
         if fine:
             from processing.gui.Postprocessing import handleAlgorithmResults
 
-            handleAlgorithmResults(algorithm, context, feedback, False)
+            handleAlgorithmResults(algorithm, context, feedback)
         elif not feedback.isCanceled():
             self._tell(_last_line(feedback), Qgis.MessageLevel.Warning)
 
@@ -128,6 +137,10 @@ class PreviewButton(QToolButton):
 
     def _tell(self, text: str, level) -> None:
         self._iface.messageBar().pushMessage("Whetstone", text, level)
+
+
+def _forget(running: tuple, fine: bool, results: dict) -> None:
+    _RUNNING.discard(running)
 
 
 def guessed_pair(layers: list) -> Choice | None:

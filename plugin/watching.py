@@ -11,6 +11,24 @@ from .translation import tr
 _EVERY = 3.0
 
 
+def act_in_words(text: str) -> str:
+    """What the engine says it does, in the user's language where it is one of the usual acts."""
+    acts = {
+        "reading the scene": tr("Reading the scene"),
+        "looking at the pixels": tr("Looking at the pixels"),
+        "learning the scene": tr("Learning the scene"),
+        "fusing": tr("Fusing"),
+        "sampling": tr("Sampling"),
+        "sharpening": tr("Sharpening"),
+        "degrading": tr("Degrading"),
+        "comparing with PAN and MS": tr("Comparing with PAN and MS"),
+        "comparing at the scale of the MS": tr("Comparing at the scale of the MS"),
+        "finishing the file": tr("Finishing the file"),
+        "done": tr("Done"),
+    }
+    return acts.get(text, text[:1].upper() + text[1:])
+
+
 class FeedbackProgress(Progress):
     """Passes an engine job's progress on to a ``QgsProcessingFeedback``, never backwards."""
 
@@ -38,7 +56,7 @@ class FeedbackProgress(Progress):
         if self._text == self._said_text and (not left or now - self._said_at < _EVERY):
             return
         self._said_text, self._said_at = self._text, now
-        act = self._text[:1].upper() + self._text[1:]
+        act = act_in_words(self._text)
         self._feedback.setProgressText(tr("{}, {} left").format(act, left) if left else act)
 
     def _time_left(self, now: float, fraction: float) -> str:

@@ -4,14 +4,15 @@
         --about about.toml --scores scores.json
 
 ABOUT is a TOML file with ``data``, ``licence``, ``use``, ``limits`` and ``command``: what the model
-was trained on, under which terms, what it is for and what it is not for, and how it was made. SCORES
-is what ``evaluate.py --json`` wrote; the model's reduced-resolution means by sensor go into the card.
+was trained on, under which terms, what it is for and what it is not for, how it was made. SCORES is
+what ``evaluate.py --json`` wrote; the model's reduced-resolution means by sensor go into the card.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -50,7 +51,8 @@ def main() -> None:
     )
     target = args.out / f"{args.name}.safetensors"
     card = save_model(target, model.network.half(), card)
-    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, sha256 {card.sha256[:12]}")
+    size = target.stat().st_size / 1e6
+    sys.stdout.write(f"{target}: {size:.1f} MB, sha256 {card.sha256[:12]}\n")
 
 
 def scores_of(path: Path, name: str) -> dict[str, dict[str, float]]:

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from ..types import PartOfProgress, Progress
 from . import missing
 from .weights import build_network, load_weights
 
+#: Where downloads grow; from which age in seconds on such a folder was left by a killed one.
+_ROOM, _OLD = ".download-", 24 * 3600.0
 #: Errors after which what has arrived is worth keeping.
 _WORTH_KEEPING = ("CANCELLED", "HUB_UNREACHABLE", "HUB_ERROR")
 
@@ -36,7 +39,8 @@ def download(model: HubModel, folder: Path, progress: Progress) -> Path:
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".download-", dir=folder))
+        _sweep(folder)
+        room = Path(tempfile.mkdtemp(prefix=_ROOM, dir=folder))
         part, kept = room / model.file, _kept(model, folder)
         part.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
@@ -92,6 +96,14 @@ def download(model: HubModel, folder: Path, progress: Progress) -> Path:
         shutil.rmtree(room, ignore_errors=True)
     progress.update(1.0)
     return target
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the folders of downloads that were killed; those at work are younger."""
+    for room in folder.glob(f"{_ROOM}*"):
+        with suppress(OSError):
+            if time.time() - max(p.stat().st_mtime for p in (room, *room.rglob("*"))) > _OLD:
+                shutil.rmtree(room, ignore_errors=True)
 
 
 def _kept(model: HubModel, folder: Path) -> Path:

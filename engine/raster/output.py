@@ -235,7 +235,7 @@ class Output:
         self._drop_lock()
 
     def _remove_parts(self) -> None:
-        remove_parts(self.path)
+        _remove_parts(self.path)
 
 
 def _part_names(path: str) -> tuple[str, str, str]:
@@ -245,7 +245,20 @@ def _part_names(path: str) -> tuple[str, str, str]:
 
 
 def remove_parts(path: str) -> None:
-    """Remove what a job that was killed left beside its target ``path``."""
+    """Remove what a job that was killed left beside its target, unless another is at work there."""
+    part = _part_names(path)[0]
+    if fcntl is not None and os.path.exists(part):
+        with open(part, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            except OSError:
+                pass  # a file system without locks
+    _remove_parts(path)
+
+
+def _remove_parts(path: str) -> None:
     part, journal, cog = _part_names(path)
     for name in (journal, f"{journal}~", part, cog):
         _remove(name)

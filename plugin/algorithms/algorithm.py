@@ -110,8 +110,8 @@ class WhetstoneAlgorithm(QgsProcessingAlgorithm):
             feedback.pushWarning(note)
         try:
             return self.execute(parameters, context, FeedbackProgress(feedback))
-        except Cancelled as error:
-            feedback.pushInfo(tr(error.message))
+        except Cancelled:
+            feedback.pushInfo(tr("Cancelled; nothing was written."))
         except WhetstoneError as error:
             feedback.pushDebugInfo(error.code)
             raise QgsProcessingException(str(error)) from error

@@ -14,6 +14,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QT_TRANSLATE_NOOP
 
+from ...engine import WhetstoneError
 from ...engine.jobs import NOISES, PRECISIONS, STATISTICS
 from ..engine_home import ready_engine
 from ..layer_group import ResultGroup
@@ -99,6 +100,13 @@ class DeepAlgorithm(FusionAlgorithm):
         ready_engine()
         super().check_parameters(parameters, context)
         check_model(self, parameters, context, self.key)
+        samples = self.parameterAsInt(parameters, "SAMPLES", context)
+        if parameters.get("UNCERTAINTY") not in (None, "") and samples < 2:
+            raise WhetstoneError(
+                "SAMPLES",
+                tr("The uncertainty is the deviation of several samples; there is one."),
+                tr("Ask for 4 or 8 samples."),
+            )
 
     def method_fields(self, parameters, context, pair) -> dict:
         return {

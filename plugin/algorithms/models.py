@@ -112,7 +112,8 @@ def in_qgis(error: WhetstoneError) -> WhetstoneError:
         error.message,
         tr(
             "Settings > Options > Whetstone lists the models, gets more of them and imports yours; "
-            "«Adapt a model to a scene» makes one for this pair; the classical methods need none."
+            "«Adapt a model to a scene» makes one of CrossDiff for this pair; the classical "
+            "methods need none."
         ),
     )
 
@@ -178,6 +179,13 @@ class ModelsAlgorithm(WhetstoneAlgorithm):
             "MODELS": text,
         }
         if self.prepared:
-            Path(self.prepared).write_text(text + "\n", encoding="utf-8")
+            try:
+                Path(self.prepared).write_text(text + "\n", encoding="utf-8")
+            except OSError as error:
+                raise WhetstoneError(
+                    "OUT_FOLDER",
+                    tr("{} cannot be written: {}.").format(self.prepared, error.strerror or error),
+                    tr("Choose a folder that you may write to."),
+                ) from None
             results["JSON"] = self.prepared
         return results

@@ -68,6 +68,10 @@
         <translation>Ein anderes QGIS installiert gerade die Engine oder tat es bis vor einem Augenblick.</translation>
     </message>
     <message>
+        <source>Ask for 4 or 8 samples.</source>
+        <translation>4 oder 8 Stichproben verlangen.</translation>
+    </message>
+    <message>
         <source>Ask for an exception for this folder, or set WHETSTONE_HOME to a folder of yours.</source>
         <translation>Für diesen Ordner eine Ausnahme erbitten oder WHETSTONE_HOME auf einen eigenen Ordner setzen.</translation>
     </message>
@@ -148,6 +152,10 @@
         <translation>Abgebrochen.</translation>
     </message>
     <message>
+        <source>Cancelled; nothing was written.</source>
+        <translation>Abgebrochen; es wurde nichts geschrieben.</translation>
+    </message>
+    <message>
         <source>Change to {}</source>
         <translation>Zu {} wechseln</translation>
     </message>
@@ -176,8 +184,16 @@
         <translation>Checkpoints liest die Engine; sie zuerst installieren.</translation>
     </message>
     <message>
+        <source>Choose a folder that you may write to.</source>
+        <translation>Einen beschreibbaren Ordner wählen.</translation>
+    </message>
+    <message>
         <source>Choose among the bands {}.</source>
         <translation>Unter den Kanälen {} wählen.</translation>
+    </message>
+    <message>
+        <source>Choose another Python in Settings &gt; Options &gt; Whetstone, or clear the field there.</source>
+        <translation>In Einstellungen &gt; Optionen &gt; Whetstone ein anderes Python wählen oder das Feld dort leeren.</translation>
     </message>
     <message>
         <source>Choose another Python, or clear the field to use the managed engine.</source>
@@ -214,6 +230,14 @@
     <message>
         <source>Compare pansharpening methods</source>
         <translation>Methoden des Pansharpenings vergleichen</translation>
+    </message>
+    <message>
+        <source>Comparing at the scale of the MS</source>
+        <translation>Vergleich im Maßstab des MS</translation>
+    </message>
+    <message>
+        <source>Comparing with PAN and MS</source>
+        <translation>Vergleich mit PAN und MS</translation>
     </message>
     <message>
         <source>Comparison report</source>
@@ -280,6 +304,10 @@
         <translation>Vergröbertes PAN</translation>
     </message>
     <message>
+        <source>Degrading</source>
+        <translation>Vergröbern</translation>
+    </message>
+    <message>
         <source>Delete</source>
         <translation>Löschen</translation>
     </message>
@@ -302,6 +330,10 @@
     <message>
         <source>Did you swap PAN and MS?</source>
         <translation>Sind PAN und MS vertauscht?</translation>
+    </message>
+    <message>
+        <source>Done</source>
+        <translation>Fertig</translation>
     </message>
     <message>
         <source>Download</source>
@@ -376,6 +408,10 @@
         <translation>Fertiges Modell mit seinem Steckbrief (.safetensors und .json)</translation>
     </message>
     <message>
+        <source>Finishing the file</source>
+        <translation>Datei fertigstellen</translation>
+    </message>
+    <message>
         <source>First adapt a CrossDiff model to the pair that is compared, without its truth. 0 leaves that out.</source>
         <translation>Zuerst ein CrossDiff-Modell an das Paar anpassen, das verglichen wird, ohne dessen Wahrheit. 0 lässt das weg.</translation>
     </message>
@@ -414,6 +450,10 @@
     <message>
         <source>Fused images</source>
         <translation>Fusionierte Bilder</translation>
+    </message>
+    <message>
+        <source>Fusing</source>
+        <translation>Fusionieren</translation>
     </message>
     <message>
         <source>Fusion</source>
@@ -552,6 +592,10 @@
         <translation>Nur aus diesem Teil lernen: Wolken auslassen oder Wasser, das die Szene füllt.</translation>
     </message>
     <message>
+        <source>Learning the scene</source>
+        <translation>Szene lernen</translation>
+    </message>
+    <message>
         <source>Leave out that many pixels along the border when comparing with a reference, as published tables do (21 at ratio 4).</source>
         <translation>Beim Vergleich mit einer Referenz so viele Pixel am Rand auslassen, wie es veröffentlichte Tabellen tun (21 beim Verhältnis 4).</translation>
     </message>
@@ -582,6 +626,10 @@
     <message>
         <source>Loads PyTorch, checks projections, fuses 64 × 64 pixels</source>
         <translation>Lädt PyTorch, prüft Projektionen, fusioniert 64 × 64 Pixel</translation>
+    </message>
+    <message>
+        <source>Looking at the pixels</source>
+        <translation>Pixel ansehen</translation>
     </message>
     <message>
         <source>Looking for a Python</source>
@@ -880,6 +928,10 @@
         <translation>Verhältnis der Pixelgrößen von MS und PAN</translation>
     </message>
     <message>
+        <source>Reading the scene</source>
+        <translation>Szene lesen</translation>
+    </message>
+    <message>
         <source>Ready</source>
         <translation>Bereit</translation>
     </message>
@@ -964,6 +1016,10 @@
         <translation>Zu mittelnde Ziehungen</translation>
     </message>
     <message>
+        <source>Sampling</source>
+        <translation>Stichproben ziehen</translation>
+    </message>
+    <message>
         <source>Sampling steps; 0 takes the number that the model was made for. More steps take longer in proportion.</source>
         <translation>Schritte des Ziehens; 0 nimmt die Zahl, für die das Modell gemacht ist. Mehr Schritte dauern entsprechend länger.</translation>
     </message>
@@ -1008,8 +1064,8 @@
         <translation>In den Layereigenschaften für alle dasselbe setzen.</translation>
     </message>
     <message>
-        <source>Settings &gt; Options &gt; Whetstone lists the models, gets more of them and imports yours; «Adapt a model to a scene» makes one for this pair; the classical methods need none.</source>
-        <translation>Einstellungen &gt; Optionen &gt; Whetstone zeigt die Modelle, holt weitere und importiert eigene; „Ein Modell an eine Szene anpassen“ macht eines für dieses Paar; die klassischen Methoden brauchen keines.</translation>
+        <source>Settings &gt; Options &gt; Whetstone lists the models, gets more of them and imports yours; «Adapt a model to a scene» makes one of CrossDiff for this pair; the classical methods need none.</source>
+        <translation>Einstellungen &gt; Optionen &gt; Whetstone listet die Modelle, holt weitere und importiert eigene; «Ein Modell an eine Szene anpassen» macht eines von CrossDiff für dieses Paar; die klassischen Methoden brauchen keines.</translation>
     </message>
     <message>
         <source>Share of the PAN that the MS covers (0 to 1)</source>
@@ -1018,6 +1074,10 @@
     <message>
         <source>Share of the scene that was held out for validation (percent)</source>
         <translation>Anteil der Szene, der zum Prüfen zurückgehalten wurde (Prozent)</translation>
+    </message>
+    <message>
+        <source>Sharpening</source>
+        <translation>Schärfen</translation>
     </message>
     <message>
         <source>Shift</source>
@@ -1246,6 +1306,10 @@
     <message>
         <source>The true sharp image, when there is one: a simulated scene, or the original MS when PAN and MS were degraded before (Make a reduced-resolution pair).</source>
         <translation>Das wahre scharfe Bild, wenn es eines gibt: eine simulierte Szene oder das ursprüngliche MS, wenn PAN und MS zuvor vergröbert wurden (Ein Paar verringerter Auflösung erstellen).</translation>
+    </message>
+    <message>
+        <source>The uncertainty is the deviation of several samples; there is one.</source>
+        <translation>Die Unsicherheit ist die Abweichung mehrerer Stichproben; es gibt nur eine.</translation>
     </message>
     <message>
         <source>There are no models on this machine yet; see Settings &gt; Options &gt; Whetstone.</source>
@@ -1650,6 +1714,10 @@
     <message>
         <source>{} cannot be written: {}</source>
         <translation>{} kann nicht geschrieben werden: {}</translation>
+    </message>
+    <message>
+        <source>{} cannot be written: {}.</source>
+        <translation>{} kann nicht geschrieben werden: {}.</translation>
     </message>
     <message>
         <source>{} has compute capability {}, PyTorch needs {}.</source>

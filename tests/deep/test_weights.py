@@ -231,6 +231,26 @@ def test_a_bundled_model_goes_before_one_of_the_user(home):
     assert find_model("a").where == "bundled"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schedule": {"kind": ["cosine"], "timesteps": 1000}},
+        {"normalisation": {"kind": "fixed", "pan": [0, 1], "ms": 5}},
+        {"normalisation": {"kind": {}}},
+        {"ratio": float("inf")},
+        {"ratio": float("nan")},
+        {"parameters": {"bands": 4}, "window": 0},
+    ],
+)
+def test_odd_values_in_a_card_are_refused_like_all_others(home, change):
+    put(home, "a")
+    put(home, "b")
+    card = json.loads((home / "a.json").read_text())
+    (home / "a.json").write_text(json.dumps({**card, **change}))
+    assert [m.name for m in list_models()] == ["b"]
+    assert "a.json" in refused("MODEL_CARD", find_model, "a")
+
+
 def test_a_model_with_a_broken_card_hides_no_other(home):
     put(home, "a")
     put(home, "b")

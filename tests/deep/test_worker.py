@@ -162,6 +162,21 @@ def test_the_database_of_another_proj_is_noticed(worker, tmp_path):
     assert child.until("error")["error"]["code"] == "PROJ_DB_CLASH"
 
 
+def test_leftovers_of_a_job_that_is_alive_stay(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    from whetstone.engine.leftovers import remove_leftovers
+
+    part = tmp_path / "a.part.tif"
+    part.touch()
+    job = FuseJob(RasterSource.of("p"), RasterSource.of("m"), str(tmp_path / "a.tif"))
+    with open(part, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        remove_leftovers(job)
+        assert part.exists()
+    remove_leftovers(job)
+    assert not part.exists()
+
+
 def test_leftovers(tmp_path):
     from whetstone.engine.jobs import AdaptJob, CompareJob
     from whetstone.engine.leftovers import remove_leftovers

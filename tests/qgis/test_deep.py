@@ -102,7 +102,7 @@ def test_assessed_with_report(run, tmp_path):
         ({"MODEL_FILE": "nowhere.safetensors"}, "There is no file"),
         ({"DEVICE": "cuda:3"}, "There is no device 'cuda:3' here"),
         ({"STEPS": 999}, "cannot be spread evenly"),
-        ({"UNCERTAINTY": "std.tif"}, "deviation of several samples"),
+        ({"UNCERTAINTY": "std.tif"}, "Ask for 4 or 8 samples."),
     ],
 )
 def test_refusals(run, tmp_path, parameters, words):

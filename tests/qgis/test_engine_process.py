@@ -139,7 +139,8 @@ def test_a_megabyte_on_stderr(worker):
     assert ask() == {"fine": True}
 
 
-def test_a_job_that_ignores_the_cancel_is_killed(worker):
+def test_a_job_that_ignores_the_cancel_is_killed(worker, monkeypatch):
+    monkeypatch.setattr(engine_process, "_WORDS_GRACE", 0.5)
     worker("""
         send("progress", fraction=0, text="begun")
         time.sleep(60)
@@ -167,6 +168,32 @@ def test_leftovers_of_a_dead_job_are_removed(worker, tmp_path):
     with pytest.raises(WhetstoneError):
         engine_process.run_job(sys.executable_for_tests, job, Progress())
     assert [item.name for item in tmp_path.iterdir()] == ["worker.py"]
+
+
+def test_a_refused_job_touches_no_files(worker, tmp_path):
+    part = tmp_path / "out.part.tif"
+    part.touch()  # of a job that is at work
+    job = FuseJob(RasterSource.of("a"), RasterSource.of("b"), str(tmp_path / "out.tif"))
+    worker('send("error", error={"code": "OUT_LOCKED", "message": "Another.", "hint": ""})')
+    with pytest.raises(WhetstoneError, match="Another"):
+        engine_process.run_job(sys.executable_for_tests, job, Progress())
+    assert part.exists()
+
+
+def test_sleep_is_no_silence(worker, monkeypatch):
+    real, jump = time.monotonic, [0.0]
+    monkeypatch.setattr(engine_process.time, "monotonic", lambda: real() + jump[0])
+    worker("""
+        send("message", text="good night")
+        time.sleep(0.5)
+        send("result", result={})
+    """)
+
+    class Sleeper(Progress):
+        def message(self, text):
+            jump[0] = 9999.0  # the computer slept for hours
+
+    assert ask(Sleeper()) == {}
 
 
 # -- with the engine itself ---------------------------------------------------------------------
