@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ __all__ = ["load_model", "missing", "part"]
 
 def part(name: str) -> ModuleType:
     """The module ``name`` of this package, or in words what has to be installed for it."""
+    # Threads that wait for each other shall sleep, not spin: beside any other work on the machine
+    # spinning is several times slower, and without any it gains nothing. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return import_module(f".{name}", __name__)
     except ModuleNotFoundError as error:
