@@ -34,7 +34,7 @@ def log(tmp_path_factory, root) -> dict:
         models = str(folder / "models")
         script = HERE.parent / "qgis" / "write_models.py"
         subprocess.run([python, script, models], check=True, env={"PATH": os.environ["PATH"]})
-    task = {"out": str(out), "side": 1024 if "WHETSTONE_SHOT_MODELS" in os.environ else 256}
+    task = {"out": str(out), "side": 512 if "WHETSTONE_SHOT_MODELS" in os.environ else 256}
     task["seconds"] = 300
     (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
     profile = folder / "profiles" / "default" / "QGIS"
