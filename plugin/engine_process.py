@@ -71,9 +71,13 @@ def environment_of_child() -> dict[str, str]:
 
 
 def _qgis_root() -> str:
-    """The folder of the QGIS installation; on Windows that is two above its prefix."""
+    """The folder that holds QGIS and what came with it; "" where it is part of the system."""
     prefix = Path(QgsApplication.prefixPath())
-    return str(prefix.parents[1] if sys.platform == "win32" and len(prefix.parents) > 2 else prefix)
+    if sys.platform == "win32":  # ...\\QGIS 3.34\\apps\\qgis
+        return str(prefix.parents[1] if len(prefix.parents) > 2 else prefix)
+    if sys.platform == "darwin":  # ...QGIS.app/Contents/MacOS
+        return str(prefix.parent)
+    return "" if str(prefix) in ("/usr", "/usr/local") else str(prefix)
 
 
 def _answer(child: _Child, request: dict, progress: Progress, grace: float) -> dict:

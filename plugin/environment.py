@@ -51,9 +51,11 @@ def _speaks_of_qgis(name: str) -> bool:
 
 
 def _inside(path: str, folder: str, platform: str) -> bool:
-    """Whether a path lies in a folder, as text: neither of them need exist."""
+    """Whether a path lies in a folder; neither of them need exist."""
     if not folder:
         return False
+    if platform == sys.platform:  # the short names of Windows, links
+        path, folder = os.path.realpath(path), os.path.realpath(folder)
     if platform == "win32":
         path, folder = (text.replace("/", "\\").lower() for text in (path, folder))
         return f"{path}\\".startswith(f"{folder.rstrip(chr(92))}\\")

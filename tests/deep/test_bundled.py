@@ -1,0 +1,34 @@
+"""The models that ship: sound, described, chosen by themselves, and better than enlargement."""
+
+from __future__ import annotations
+
+import pytest
+from whetstone.engine import AssessJob, DemoJob, FuseJob, RasterSource, library, run
+from whetstone.engine.deep.weights import read_model
+
+MODELS = sorted(library.BUNDLED.glob("*.safetensors"))
+
+
+def test_together_they_are_small():
+    assert MODELS and sum(path.stat().st_size for path in MODELS) < 16e6
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_a_bundled_model_is_sound_and_described(path):
+    card = read_model(path).card
+    assert card.name == path.stem and card.sensors and card.licence
+    assert {"data", "use", "limits", "command"} <= set(card.training)
+    assert card.scores and all({"ergas", "sam", "q2n"} <= set(s) for s in card.scores.values())
+
+
+def test_it_is_chosen_and_sharpens(tmp_path, monkeypatch):
+    monkeypatch.setenv("WHETSTONE_MODELS", str(tmp_path / "none"))
+    made = run(DemoJob(str(tmp_path), size=128))
+    pan, ms, truth = map(RasterSource.of, (made.pan, made.ms, made.gt))
+    scores = {}
+    for method in ("exp", "ssdiff"):
+        out = str(tmp_path / f"{method}.tif")
+        fused = run(FuseJob(pan, ms, out, method=method))
+        scores[method] = run(AssessJob(RasterSource.of(out), pan, ms, reference=truth)).scores
+    assert fused.model == "ssdiff-vhr4"
+    assert scores["ssdiff"]["ergas"] < 0.8 * scores["exp"]["ergas"]
