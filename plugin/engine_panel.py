@@ -35,7 +35,7 @@ from .engine_home import (
     engine_state,
     managed_state,
 )
-from .engine_process import run_words
+from .engine_process import busy, run_words
 from .network import network_environment
 from .pip_trouble import gigabytes
 from .pythons import refuse_system
@@ -217,7 +217,16 @@ class EnginePanel(QGroupBox):
 
     # -- what it does ---------------------------------------------------------------------------
 
+    def _may_change(self) -> bool:
+        """Not from under a job that runs on it."""
+        if busy():
+            text = tr("The engine is at work. Wait until its jobs have ended, or cancel them.")
+            QMessageBox.information(self, tr("Whetstone"), text)
+        return not busy()
+
     def _act(self) -> None:
+        if not self._may_change():
+            return
         build, network = self.builds.currentData(), network_environment()
         titles = {"missing": tr("Installing the engine"), "outdated": tr("Updating the engine")}
         title = titles.get(managed_state().code, tr("Repairing the engine"))
@@ -225,6 +234,8 @@ class EnginePanel(QGroupBox):
         self._begin("install", title, act, tr("The engine is installed and passed its self-test."))
 
     def _remove(self) -> None:
+        if not self._may_change():
+            return
         question = tr("Remove the engine and free {} GB? Models stay.").format(
             gigabytes(size_of(managed_state().build or "cpu").disk)
         )

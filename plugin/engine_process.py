@@ -36,6 +36,7 @@ _KILL_AFTER = 0.4  # seconds beyond that
 #: The engine sends a line every second; antivirus may hold up the first.
 _SILENCE = 120.0
 _TAIL_BYTES = 8000
+_CHILDREN: set[_Child] = set()
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
@@ -161,6 +162,11 @@ def broken(reason: str) -> WhetstoneError:
     )
 
 
+def busy() -> bool:
+    """Whether an engine process of this QGIS is at work."""
+    return bool(_CHILDREN)
+
+
 class _Child:
     """The process with its three pipes, each of them always read or never waited for."""
 
@@ -190,6 +196,7 @@ class _Child:
         ]
         for reader in self._readers:
             reader.start()
+        _CHILDREN.add(self)
 
     def send(self, message: dict) -> None:
         """Write a line; a child that has died is noticed when its output ends."""
@@ -233,6 +240,7 @@ class _Child:
         self._process.stdout.close()
         self._process.stderr.close()
         shutil.rmtree(self._room, ignore_errors=True)
+        _CHILDREN.discard(self)
 
     def _read_stdout(self) -> None:
         for line in self._process.stdout:

@@ -1188,6 +1188,10 @@
         <translation>Die Engine hat andere Pakete, als diese Erweiterung braucht.</translation>
     </message>
     <message>
+        <source>The engine is at work. Wait until its jobs have ended, or cancel them.</source>
+        <translation>Die Engine arbeitet. Warten, bis ihre Aufträge beendet sind, oder sie abbrechen.</translation>
+    </message>
+    <message>
         <source>The engine is being installed.</source>
         <translation>Die Engine wird gerade installiert.</translation>
     </message>

@@ -85,7 +85,7 @@ def no_room_is_left() -> bool:
     return not list(Path(tempfile.gettempdir()).glob("whetstone-*"))
 
 
-def test_an_answer(worker):
+def test_an_answer(worker, monkeypatch):
     worker("""
         send("progress", fraction=0.5, text="halfway")
         print("noise that is no JSON"); print("[1, 2]"); send("from the future", more=1)
@@ -93,8 +93,12 @@ def test_an_answer(worker):
         send("result", result={"asked": request["words"]})
     """)
     progress = Watched()
+    monkeypatch.setattr(
+        progress, "message", lambda text: progress.notes.append(engine_process.busy())
+    )
     assert ask(progress) == {"asked": ["x"]}
-    assert progress.acts == [(0.5, "halfway")] and progress.notes == ["a note"]
+    assert progress.notes == [True] and not engine_process.busy()
+    assert progress.acts == [(0.5, "halfway")]
     assert no_child_is_left()
 
 
