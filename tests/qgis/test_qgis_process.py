@@ -98,7 +98,7 @@ def test_deep_algorithms(with_engine, scene):
     for name in ("ssdiff", "crossdiff"):
         out = folder / f"{name}.tif"
         pair = {"PAN": scene.pan, "MS": scene.ms}
-        result = run(f"whetstone:{name}", **pair, EXTENT=extent, DEVICE="cpu", OUTPUT=out)
+        result = run(f"whetstone:{name}", **pair, MODEL=f"tiny-{name}", EXTENT=extent, OUTPUT=out)
         assert result["OUTPUT"] == str(out) and result["MODEL_USED"] == f"tiny-{name}"
     assert sorted(item.name for item in folder.iterdir()) == ["crossdiff.tif", "ssdiff.tif"]
 

@@ -43,16 +43,20 @@ class Profile:
 
     def call(self, *words: str, code: int = 0) -> subprocess.CompletedProcess:
         """Run ``qgis_process`` and hold it to an exit code."""
-        done = subprocess.run(
+        done = self.try_call(*words)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def try_call(self, *words: str) -> subprocess.CompletedProcess:
+        """Run ``qgis_process``."""
+        return subprocess.run(
             [PROGRAM, *map(str, words)],
             env=self.environment(),
             cwd=self.folder / "tmp",
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=400,
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
 
     def run(self, name: str, **parameters) -> dict:
         """Run an algorithm and return its results; lists become repeated parameters."""
