@@ -69,7 +69,8 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
         if deep:
             each = plan.dtype.itemsize + (4 if job.uncertainty else 0)
             size = window.width * window.height * pair.bands * each
-            progress.message(deep.forecast(window, size))
+            if text := deep.forecast(window, size):
+                progress.message(text)
         with ExitStack() as files:
             outputs = [files.enter_context(o) for o in _outputs(job, plan, pair, deep)]
             output = outputs[0]

@@ -112,8 +112,17 @@ class DeepFusion:
         return f"{sampler.describe()}{samples}, {precision} on {where}."
 
     def forecast(self, area: Window, size: float) -> str:
-        """What fusing ``area`` into files of ``size`` bytes will cost, in one sentence."""
-        return self._sampler.forecast(area, size).text()
+        """What fusing ``area`` into files of ``size`` bytes will cost, in one sentence.
+
+        "" where the memory is too small to try it; sampling then goes on with smaller pieces.
+        """
+        try:
+            return self._sampler.forecast(area, size).text()
+        except (RuntimeError, MemoryError) as error:
+            if not machine.is_out_of_memory(error):
+                raise
+            machine.release(self._model.device)
+            return ""
 
     def strips(
         self, pair: Pair, scene: Scene, area: Window, first_row: int, progress: Progress

@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_said_in_one_line(
 @pytest.mark.parametrize("name", ["nothing", "nothing.toml"])
 def test_unknown_config_names_the_known(name, start, patches, capsys):
     assert start("train_ssdiff", name, "--patches", patches, "--out", "run") == 1
-    assert ", gf2, qb, " in capsys.readouterr().err
+    assert ", gf2, landsat-cpu-32, " in capsys.readouterr().err
 
 
 def test_not_toml(start, patches, tmp_path, capsys):
