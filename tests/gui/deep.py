@@ -181,7 +181,7 @@ def shoot_group() -> None:
     screen("fused")
     (group,) = QgsProject.instance().layerTreeRoot().findGroups()
     fused, heat, below = group.findLayers()
-    LOG["group"] = [node.name() for node in (fused, heat, below)]
+    LOG["group"] = [Path(node.layer().source()).name for node in (fused, heat, below)]
     fused.setItemVisibilityChecked(False)
     heat.setItemVisibilityChecked(True)
 

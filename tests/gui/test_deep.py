@@ -71,7 +71,7 @@ def test_welcome_demo_and_preview(log):
 
 def test_a_run_with_uncertainty(log):
     assert log["results"] and Path(log["out"] / "deep_fused.tif").is_file()
-    assert log["group"] == ["deep_fused", "deep_std", "Demo MS"]
+    assert log["group"] == ["deep_fused.tif", "deep_std.tif", "ms.tif"]
     assert log["measured"]["grown_mb"] < 20  # torch is in the other process
     assert (log["out"] / "deep_report.html").stat().st_size > 10_000
 
