@@ -28,7 +28,7 @@ def welcome(iface):
     bar = iface.messageBar()
     message = bar.createMessage(
         "Whetstone",
-        tr("Pansharpening is in the Processing Toolbox, under Whetstone. Try it on a drawn scene?"),
+        tr("Pansharpening is in the Processing Toolbox. Try it on a drawn scene?"),
     )
     button = QPushButton(tr("Open the demo scene"), message)
     button.clicked.connect(partial(_accepted, iface, message))

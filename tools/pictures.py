@@ -44,7 +44,7 @@ def main() -> int:
             if subprocess.run(words, cwd=ROOT, env=clean).returncode != 0:
                 return 1
             for picture in sorted(folder.glob("*.png")):
-                if not picture.name.startswith("canvas_"):
+                if not picture.name.startswith(("canvas_", "dialog_screen")):
                     shutil.copy(picture, DOCS / picture.name)
     shrink = "from qgis.PyQt.QtGui import QImage; from qgis.PyQt.QtCore import Qt; import sys\n"
     shrink += "i = QImage(sys.argv[1]); i.scaledToWidth(i.width() * 5 // 8, "

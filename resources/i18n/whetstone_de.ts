@@ -824,8 +824,8 @@
         <translation>Pangeschärftes Bild</translation>
     </message>
     <message>
-        <source>Pansharpening is in the Processing Toolbox, under Whetstone. Try it on a drawn scene?</source>
-        <translation>Das Pansharpening steht in den Verarbeitungswerkzeugen unter Whetstone. Es an einer gezeichneten Szene ausprobieren?</translation>
+        <source>Pansharpening is in the Processing Toolbox. Try it on a drawn scene?</source>
+        <translation>Pansharpening steht in den Verarbeitungswerkzeugen. An einer gezeichneten Szene ausprobieren?</translation>
     </message>
     <message>
         <source>Precision</source>

@@ -39,7 +39,7 @@ def log(tmp_path_factory, root) -> dict:
     (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
     profile = folder / "profiles" / "default" / "QGIS"
     profile.mkdir(parents=True)
-    (profile / "QGIS3.ini").write_text(INI)
+    (profile / "QGIS3.ini").write_text(INI.replace("welcomed=true", "welcomed=false"))
     words = [PROGRAM, "--nologo", "--noversioncheck", "--profiles-path", str(folder)]
     words += ["--profile", "default", "--code", str(HERE / "deep.py")]
     variables = {

@@ -18,6 +18,8 @@ processing=true
 [qgis]
 checkVersion=false
 showTips=false
+[whetstone]
+welcomed=true
 [Processing]
 Configuration\\KEEP_DIALOG_OPEN=true
 """
