@@ -71,17 +71,25 @@ def size_text(size: int) -> str:
 
 
 def score_text(scores: Any, key: str = "ergas") -> str:
-    """The first ERGAS in a card's scores, however deep: cards list figures by scene or sensor."""
-    if not isinstance(scores, dict):
+    """The ERGAS in a card's scores, from the best to the worst where there are several."""
+    found = sorted(_figures(scores, key))
+    if not found:
         return ""
+    low, high = f"{found[0]:.3g}", f"{found[-1]:.3g}"
+    return low if low == high else f"{low} – {high}"
+
+
+def _figures(scores: Any, key: str) -> list[float]:
+    """A figure wherever it is stated: cards list their scores by scene or by sensor."""
+    if not isinstance(scores, dict):
+        return []
+    found = []
     for name, value in scores.items():
         if str(name).lower() == key and isinstance(value, (int, float)):
-            return f"{value:.3g}"
-    for value in scores.values():
-        found = score_text(value, key)
-        if found:
-            return found
-    return ""
+            found.append(float(value))
+        else:
+            found += _figures(value, key)
+    return found
 
 
 def delete_model(weights: Path) -> None:

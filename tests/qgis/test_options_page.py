@@ -515,6 +515,13 @@ def _again(install):
 # -- and all of it, truly ----------------------------------------------------------------------
 
 
+def test_scores_are_shown_from_best_to_worst():
+    several = {"QuickBird": {"ergas": 1.713, "sam": 1.8}, "GeoEye-1": {"ergas": 1.388}}
+    assert models_list.score_text(several) == "1.39 – 1.71"
+    assert models_list.score_text({"WV3": {"reduced": {"ergas": 2.1234}}}) == "2.12"
+    assert models_list.score_text({}) == models_list.score_text({"note": "none"}) == ""
+
+
 def pip_has_torch() -> str:
     """Why the real installation cannot be tried here; "" if it can."""
     with_pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True)
