@@ -22,7 +22,7 @@ from qgis.PyQt.QtWidgets import (
 
 from ..engine import Cancelled, WhetstoneError
 from ..engine.cards import file_hash, read_card
-from ..engine.library import user_folder
+from ..engine.library import model_files, user_folder
 from ..engine.sensors import SENSORS
 from .translation import tr
 
@@ -132,7 +132,7 @@ class ImportDialog(QDialog):
                 return tr("There is no file {}").format(path)
         if not _NAME.fullmatch(self.name.text()):
             return tr("Give it a name of letters, digits, hyphens and dots.")
-        if self.target().exists():
+        if self.target().stem in {path.stem for _, path in model_files()}:
             return tr("There is a model of that name already.")
         return ""
 

@@ -410,7 +410,7 @@ def ok(dialog):
     return dialog.buttons.button(dialog.buttons.StandardButton.Ok)
 
 
-def test_import_of_ssdiff(dialog, tmp_path):
+def test_import_of_ssdiff(dialog, tmp_path, monkeypatch):
     assert not ok(dialog).isEnabled() and dialog.trouble.text() == "Choose: Checkpoint"
     (tmp_path / "my wv3!.pt").write_bytes(b"")
     dialog.files["ssdiff"].setFilePath(str(tmp_path / "my wv3!.pt"))
@@ -425,6 +425,11 @@ def test_import_of_ssdiff(dialog, tmp_path):
     ]  # fmt: skip
     dialog.name.setText("a/b")
     assert "letters" in dialog.trouble.text() and not ok(dialog).isEnabled()
+    monkeypatch.setattr(
+        import_dialog, "model_files", lambda: [("bundled", Path("b/ssdiff-vhr4.safetensors"))]
+    )
+    dialog.name.setText("ssdiff-vhr4")  # it would be hidden by the bundled one
+    assert "of that name" in dialog.trouble.text() and not ok(dialog).isEnabled()
 
 
 def test_import_of_crossdiff(dialog, tmp_path):
