@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import os
 import platform as machine_of
-import subprocess  # nosec B404 # only nvidia-smi is started, without a shell
+import subprocess  # nosec B404 # for its errors: streaming.asked starts the programs
 import sys
 from dataclasses import dataclass
 from typing import Mapping
 
 from .engine_home import torch_version
 from .engine_process import environment_of_child
+from .streaming import asked
 from .translation import tr
 
 INDEX_VARIABLE = "WHETSTONE_TORCH_INDEX"  #: another address of the builds, or "none"
@@ -70,14 +71,8 @@ def graphics_cards(program: str = "nvidia-smi") -> list[tuple[str, str, str]]:
     """(name, driver, compute capability or "") of every NVIDIA card. Takes up to seconds."""
     for query in _QUERIES:
         try:
-            done = subprocess.run(  # nosec B603 # a fixed command of the driver, found on PATH
-                [program, f"--query-gpu={query}", "--format=csv,noheader"],
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                timeout=10,
-                env=environment_of_child(),
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+            words = [program, f"--query-gpu={query}", "--format=csv,noheader"]
+            done = asked(words, environment_of_child(), 10)
         except (OSError, subprocess.SubprocessError):
             return []
         if done.returncode == 0:

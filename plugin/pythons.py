@@ -7,7 +7,7 @@ import json
 import os
 import platform as machine_of
 import shutil
-import subprocess  # nosec B404 # candidates are asked for their version, without a shell
+import subprocess  # nosec B404 # for its errors: streaming.asked starts the programs
 import sys
 from dataclasses import dataclass
 from typing import Iterator, Mapping
@@ -15,6 +15,7 @@ from typing import Iterator, Mapping
 from ..engine import WhetstoneError
 from .engine_home import interpreter_of_qgis
 from .engine_process import environment_of_child
+from .streaming import asked
 from .translation import tr
 
 OLDEST, NEWEST = (3, 10), (3, 14)  #: PyTorch has builds for these
@@ -103,16 +104,8 @@ def opens_a_dialog(python: str, platform: str = sys.platform) -> bool:
 
 def judged(python: str) -> Verdict:
     """Ask a Python what it is, and say whether it does."""
-    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     try:
-        done = subprocess.run(  # nosec B603 # an interpreter with a fixed question, no shell
-            [python, "-I", "-c", _QUESTION],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=20,
-            env=environment_of_child(),
-            creationflags=hidden,
-        )
+        done = asked([python, "-I", "-c", _QUESTION], environment_of_child(), 20)
         answer = json.loads(done.stdout.decode(errors="replace"))
         version = ".".join(map(str, answer["version"]))
         return Verdict(python, version, _trouble(answer))
@@ -172,14 +165,7 @@ def launcher_lists(program: str = "py") -> list[str]:
     if sys.platform != "win32" and program == "py":
         return []
     try:
-        done = subprocess.run(  # nosec B603 # a fixed command of the Windows launcher
-            [program, "-0p"],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=10,
-            env=environment_of_child(),
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        done = asked([program, "-0p"], environment_of_child(), 10)
     except (OSError, subprocess.SubprocessError):
         return []
     lines = done.stdout.decode(errors="replace").splitlines()

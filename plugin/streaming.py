@@ -1,10 +1,10 @@
-"""A command run to its end, its output handed on line by line, stopped with all its children."""
+"""Commands: run to their end and watched line by line, or asked something short."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess  # nosec B404 # runs the installer's own commands, without a shell
+import subprocess  # nosec B404 # runs fixed commands of the installer, without a shell
 import sys
 import threading
 import time
@@ -12,6 +12,24 @@ from queue import Empty, Queue
 from typing import Callable, Mapping
 
 _GRACE_SECONDS = 0.4  #: between asking a command to end and killing it
+
+
+def asked(
+    words: list[str], environment: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess:
+    """What a program answers within some seconds, its output as bytes.
+
+    Raises ``OSError`` when it cannot be started, ``subprocess.SubprocessError`` when it takes too
+    long.
+    """
+    return subprocess.run(  # nosec B603 # a list of words, no shell
+        words,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=seconds,
+        env=dict(environment),
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
 
 
 def streamed(
