@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Mapping
 
 from .cards import Card, read_card
 from .errors import WhetstoneError
@@ -87,14 +88,22 @@ def user_folder() -> Path:
     """Where a user's models are: ``WHETSTONE_MODELS``, or the platform's place for data."""
     if os.environ.get("WHETSTONE_MODELS"):
         return Path(os.environ["WHETSTONE_MODELS"])
-    home = Path.home()
-    if sys.platform == "win32":
-        data = os.environ.get("APPDATA") or home / "AppData" / "Roaming"
-    elif sys.platform == "darwin":
+    return data_home("Roaming", os.environ, sys.platform, Path.home()) / "models"
+
+
+def data_home(profile: str, environ: Mapping[str, str], platform: str, home: Path) -> Path:
+    """The platform's place for data of Whetstone.
+
+    ``profile`` is for Windows: "Roaming" follows the user to other computers, "Local" does not.
+    """
+    if platform == "win32":
+        variable = {"Roaming": "APPDATA", "Local": "LOCALAPPDATA"}[profile]
+        data = environ.get(variable) or home / "AppData" / profile
+    elif platform == "darwin":
         data = home / "Library" / "Application Support"
     else:
-        data = os.environ.get("XDG_DATA_HOME") or home / ".local" / "share"
-    return Path(data) / "whetstone" / "models"
+        data = environ.get("XDG_DATA_HOME") or home / ".local" / "share"
+    return Path(data) / "whetstone"
 
 
 def model_files() -> list[tuple[str, Path]]:

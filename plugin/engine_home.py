@@ -24,6 +24,7 @@ from typing import Mapping
 from qgis.core import QgsSettings
 
 from ..engine import WhetstoneError
+from ..engine.library import data_home
 from .translation import tr
 
 SETTING = "whetstone/engine_python"
@@ -117,14 +118,8 @@ def data_folder(
     environ = os.environ if environ is None else environ
     if environ.get("WHETSTONE_HOME"):
         return Path(environ["WHETSTONE_HOME"])
-    home = home or Path.home()
-    if platform == "win32":  # gigabytes do not belong into a profile that roams
-        data = environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
-    elif platform == "darwin":
-        data = home / "Library" / "Application Support"
-    else:
-        data = environ.get("XDG_DATA_HOME") or home / ".local" / "share"
-    return Path(data) / "whetstone"
+    # Gigabytes do not belong into a profile that roams.
+    return data_home("Local", environ, platform, home or Path.home())
 
 
 def torch_version() -> str:
