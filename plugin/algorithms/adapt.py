@@ -99,9 +99,9 @@ class AdaptAlgorithm(WhetstoneAlgorithm):
 
     def check_parameters(self, parameters, context) -> None:
         ready_engine()
-        check_pair(self, parameters, context)
+        facts = check_pair(self, parameters, context)
         if chosen_model(self, parameters, context) not in (None, SCRATCH):
-            check_model(self, parameters, context, "crossdiff")
+            check_model(self, parameters, context, "crossdiff", facts)
 
     def read_parameters(self, parameters, context):
         pair = read_pair(self, parameters, context, self.notes)

@@ -99,7 +99,9 @@ class DeepAlgorithm(FusionAlgorithm):
     def check_parameters(self, parameters, context) -> None:
         ready_engine()
         super().check_parameters(parameters, context)
-        check_model(self, parameters, context, self.key)
+
+    def check_method(self, parameters, context, facts) -> None:
+        check_model(self, parameters, context, self.key, facts)
         samples = self.parameterAsInt(parameters, "SAMPLES", context)
         if parameters.get("UNCERTAINTY") not in (None, "") and samples < 2:
             raise WhetstoneError(
@@ -138,20 +140,12 @@ class DeepAlgorithm(FusionAlgorithm):
         name = self.layer_name(pair, job)
         group = ResultGroup(name, pair.ms_layer, look)
         heat = partial(apply_heat, band=look.bands[0])
-        for output, path, title, acts in (
-            ("OUTPUT", job.out, name, (partial(apply_look, look=look), group.add_fused)),
-            (
-                "UNCERTAINTY",
-                job.uncertainty,
-                tr("{} uncertainty").format(name),
-                (heat, group.add_uncertainty),
-            ),
-        ):
-            if path and context.willLoadLayerOnCompletion(path):
-                details = context.layerToLoadOnCompletionDetails(path)
-                if details.name == self.parameterDefinition(output).description():
-                    details.name = title
-                details.setPostProcessor(Painter(*acts))
+        fused = Painter(partial(apply_look, look=look), group.add_fused)
+        self.paint(context, "OUTPUT", job.out, name, fused)
+        title = tr("{} uncertainty").format(name)
+        self.paint(
+            context, "UNCERTAINTY", job.uncertainty, title, Painter(heat, group.add_uncertainty)
+        )
 
 
 class SSDiffAlgorithm(DeepAlgorithm):

@@ -19,10 +19,10 @@ from ...engine import AssessJob, FuseJob, RasterSource, WhetstoneError
 from ...engine.types import PartOfProgress
 from ..figures import as_outputs
 from ..preview import SIDE, preview_bounds
-from ..styling import look_painter, measured_look, true_colour
+from ..styling import Painter, look_painter, measured_look, true_colour
 from ..translation import tr
 from .algorithm import WhetstoneAlgorithm
-from .inputs import check_pair, creation_options, extent_bounds, pan_layer, read_pair
+from .inputs import PairFacts, check_pair, creation_options, extent_bounds, pan_layer, read_pair
 from .parameters import (
     add,
     add_coregister,
@@ -95,10 +95,15 @@ class FusionAlgorithm(WhetstoneAlgorithm):
 
     def dress(self, context, job, pair, result, look) -> None:
         """Name the layers that will be loaded and style them; ``look`` is that of the MS."""
-        details = context.layerToLoadOnCompletionDetails(job.out)
-        if details.name == self.parameterDefinition("OUTPUT").description():
-            details.name = self.layer_name(pair, job)
-        details.setPostProcessor(look_painter(look))
+        self.paint(context, "OUTPUT", job.out, self.layer_name(pair, job), look_painter(look))
+
+    def paint(self, context, output: str, path: str | None, title: str, painter: Painter) -> None:
+        """Let QGIS style a layer that it will load, and name it unless the user has."""
+        if path and context.willLoadLayerOnCompletion(path):
+            details = context.layerToLoadOnCompletionDetails(path)
+            if details.name == self.parameterDefinition(output).description():
+                details.name = title
+            details.setPostProcessor(painter)
 
     def layer_name(self, pair, job) -> str:
         """What the fused layer is called."""
@@ -158,7 +163,10 @@ class FusionAlgorithm(WhetstoneAlgorithm):
 
     def check_parameters(self, parameters, context) -> None:
         creation_options(self.parameterAsString(parameters, "OPTIONS", context))
-        check_pair(self, parameters, context)
+        self.check_method(parameters, context, check_pair(self, parameters, context))
+
+    def check_method(self, parameters, context, facts: PairFacts) -> None:
+        """Raise ``WhetstoneError`` when the method cannot do such a pair."""
 
     def read_parameters(self, parameters, context):
         pair = read_pair(self, parameters, context, self.notes)

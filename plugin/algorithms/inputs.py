@@ -6,6 +6,7 @@ Main thread only. What comes out is plain values (and the CRS of PAN, a value as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from qgis.core import QgsCoordinateReferenceSystem, QgsRasterLayer
 
@@ -79,16 +80,16 @@ def ms_bands(algorithm, parameters, context) -> tuple[int, ...]:
     return tuple(algorithm.parameterAsInts(parameters, "MS_BANDS", context))
 
 
-def check_pair(algorithm, parameters, context) -> None:
+class PairFacts(NamedTuple):
+    """What a model must fit."""
+
+    bands: int
+    ratio: float
+    sensor: str
+
+
+def check_pair(algorithm, parameters, context) -> PairFacts:
     """Open the headers of the pair as the engine will; whatever it would refuse is refused now."""
-    with opened_pair(algorithm, parameters, context) as opened:
-        if algorithm.parameterDefinition("EXTENT") is not None:
-            crs = pan_layer(algorithm, parameters, context).crs()
-            opened.window_of(extent_bounds(algorithm, parameters, context, crs))
-
-
-def opened_pair(algorithm, parameters, context):
-    """The pair as the engine opens it (a context manager): headers, and no pixels."""
     from ...engine.pair import open_pair  # not while QGIS starts
 
     pair = read_pair(algorithm, parameters, context, [])
@@ -97,7 +98,10 @@ def opened_pair(algorithm, parameters, context):
         protocol = algorithm.parameterAsEnumString(parameters, "PROTOCOL", context) or protocol
     if algorithm.parameterDefinition("SENSOR") is not None:
         sensor = algorithm.parameterAsEnumString(parameters, "SENSOR", context) or sensor
-    return open_pair(pair.pan, pair.ms, sensor=sensor, protocol=protocol)
+    with open_pair(pair.pan, pair.ms, sensor=sensor, protocol=protocol) as opened:
+        if algorithm.parameterDefinition("EXTENT") is not None:
+            opened.window_of(extent_bounds(algorithm, parameters, context, pair.pan_crs))
+        return PairFacts(opened.bands, opened.ratio, opened.sensor.key)
 
 
 def read_pair(algorithm, parameters, context, notes: list[str]) -> Pair:

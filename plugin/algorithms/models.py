@@ -17,7 +17,7 @@ from ...engine import WhetstoneError
 from ...engine.library import choose_model, describe_fit, find_local, list_models, unknown_model
 from ..translation import tr
 from .algorithm import WhetstoneAlgorithm
-from .inputs import opened_pair
+from .inputs import PairFacts
 from .parameters import add, add_numbers
 
 AUTO = "auto"
@@ -78,21 +78,19 @@ def check_names(algorithm, parameters) -> None:
         raise in_qgis(unknown_model(name))
 
 
-def check_model(algorithm, parameters, context, architecture: str) -> None:
+def check_model(algorithm, parameters, context, architecture: str, facts: PairFacts) -> None:
     """Refuse, before any work, a model that does not suit the pair."""
     name = chosen_model(algorithm, parameters, context)
-    with opened_pair(algorithm, parameters, context) as pair:
-        facts = (pair.bands, pair.ratio, pair.sensor.key)
-        try:
-            if name is None:
-                choose_model(architecture, *facts)
-                return
-            found = find_local(name)
-            if found is None:
-                raise unknown_model(name)
-            describe_fit(found, *facts)
-        except WhetstoneError as error:
-            raise in_qgis(error) from None
+    try:
+        if name is None:
+            choose_model(architecture, *facts)
+            return
+        found = find_local(name)
+        if found is None:
+            raise unknown_model(name)
+        describe_fit(found, *facts)
+    except WhetstoneError as error:
+        raise in_qgis(error) from None
     if found.card.architecture != architecture:
         raise WhetstoneError(
             "MODEL_MISMATCH",
