@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -143,7 +142,6 @@ def test_the_end_of_stdin_is_a_cancel(worker, pair, tmp_path):
     assert list(out.iterdir()) == [] and not room.exists()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs signals")
 def test_it_beats_every_second(worker, pair, tmp_path):
     child = worker()
     child.send(long_job(pair, tmp_path))

@@ -81,11 +81,8 @@ class Scene:
     origin: tuple[float, float] = ORIGIN
 
 
-def make_scene(folder: Path, size: int = 256) -> Scene:
-    """Draw a scene into a folder."""
-    truth = draw(size)
-    ms = truth.reshape(4, size // 4, 4, size // 4, 4).mean(axis=(2, 4)).round().astype("uint16")
-    pan = (truth * np.array([0.2, 0.3, 0.3, 0.2])[:, None, None]).sum(0).round().astype("uint16")
+def write_scene(folder: Path, pan: np.ndarray, ms: np.ndarray, truth: np.ndarray) -> Scene:
+    """Write the files of a pair and its truth."""
     return Scene(
         folder,
         write_raster(folder / "pan.tif", pan, pixel=1.0),
@@ -94,6 +91,14 @@ def make_scene(folder: Path, size: int = 256) -> Scene:
         ms,
         pan,
     )
+
+
+def make_scene(folder: Path, size: int = 256) -> Scene:
+    """Draw a scene into a folder."""
+    truth = draw(size)
+    ms = truth.reshape(4, size // 4, 4, size // 4, 4).mean(axis=(2, 4)).round().astype("uint16")
+    pan = (truth * np.array([0.2, 0.3, 0.3, 0.2])[:, None, None]).sum(0).round().astype("uint16")
+    return write_scene(folder, pan, ms, truth)
 
 
 @pytest.fixture(scope="session")
@@ -120,14 +125,7 @@ def teachable(tmp_path_factory) -> Scene:
         truth[:, row : row + side, col : col + side] += roof
     ms = truth.reshape(4, size // 4, 4, size // 4, 4).mean(axis=(2, 4)).round().astype("uint16")
     pan = (500 + 300 * np.sin(truth.mean(axis=0) / 60)).round().astype("uint16")
-    return Scene(
-        folder,
-        write_raster(folder / "pan.tif", pan, pixel=1.0),
-        write_raster(folder / "ms.tif", ms, pixel=4.0, names=NAMES),
-        write_raster(folder / "gt.tif", truth.round().astype("uint16"), pixel=1.0, names=NAMES),
-        ms,
-        pan,
-    )
+    return write_scene(folder, pan, ms, truth)
 
 
 @pytest.fixture(scope="session")
