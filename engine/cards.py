@@ -35,6 +35,8 @@ STRIDES = {"ssdiff": 4, "crossdiff": 8}
 #: Where the statistics of CrossDiff's norms and gates may come from: the scene, each window, or the
 #: model, which is frozen at those of the scene it was adapted to.
 STATISTICS = ("scene", "window", "model")
+#: What a model adds its residual to, and sees in place of the LMS: that itself, or MTF-GLP-FS.
+BASES = ("lms", "glp")
 #: What a card does not say because it means nothing to the architecture.
 _FOREIGN = {
     "ssdiff": ("statistics",),
@@ -61,6 +63,7 @@ class Card:
             of the scene's own values; ``{"kind": "standard", ...}`` gives each mean 0 and
             deviation 1; ``{"kind": "fixed", "pan": [offset, divisor], "ms": [[offset, divisor],
             ...]}`` treats every scene like the one the model was adapted to.
+        base: What the network gets for the LMS, see BASES and ``deep.presharpen``.
         limits: Range of a normalised image, (low, high), None for open.
         residual_scale: What the residual is multiplied by before it is diffused (spec §3.3).
         schedule: ``{"kind": "cosine" | "linear", "timesteps": T}``; with ``"spacing": "trailing"``
@@ -86,6 +89,7 @@ class Card:
     normalisation: Dict[str, Any] = field(
         default_factory=lambda: {"kind": "full_scale", "value": 2047.0}
     )
+    base: str = "lms"
     limits: Tuple[Optional[float], Optional[float]] = (0.0, 1.0)
     residual_scale: float = 1.0
     schedule: Dict[str, Any] = field(default_factory=lambda: {"kind": "cosine", "timesteps": 1000})
@@ -196,6 +200,7 @@ def _schedules(card: Card) -> bool:
 _MEANINGS: Dict[str, Callable[[Card], bool]] = {
     "normalisation": _scales,
     "schedule": _schedules,
+    "base": lambda card: card.base in BASES,
     "start": lambda card: card.start in ("noise", "zero"),
     "statistics": lambda card: card.statistics in STATISTICS,
     "ratio": lambda card: card.architecture != "ssdiff" or card.ratio == round(card.ratio),

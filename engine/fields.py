@@ -25,6 +25,7 @@ from .interpolation import (
     kernel_taps,
     lagrange_taps,
     mirror,
+    reach,
     resample,
 )
 from .mtf import (
@@ -125,7 +126,7 @@ class WindowFields(_Shared):
 
     def _pan_at(self, rows: Taps, cols: Taps) -> Array:
         """PAN resampled by absolute taps."""
-        window = _reach(rows, cols)
+        window = reach(rows, cols)
         return resample(self._pan(window), rows.shifted(window.row), cols.shifted(window.col))
 
     def _up_from(self, image: Array, origin: Window, up: tuple[Taps, Taps]) -> Array:
@@ -149,7 +150,7 @@ class WindowFields(_Shared):
 
     @cached_property
     def _ms_block(self) -> tuple[Window, Array, Array | None]:
-        window = _reach(*self._up)
+        window = reach(*self._up)
         return (window, *self.pair.read_ms(window))
 
     @cached_property
@@ -197,7 +198,7 @@ class WindowFields(_Shared):
         """The same for any image (n, h, w) that ``image_of`` makes of the fields of a window."""
 
         def at(rows: Taps, cols: Taps) -> Array:
-            window = _reach(rows, cols)
+            window = reach(rows, cols)
             image = image_of(WindowFields(self.pair, window))
             return resample(image, rows.shifted(window.row), cols.shifted(window.col))
 
@@ -206,21 +207,21 @@ class WindowFields(_Shared):
     def _down_up_cubic(self, at: Callable[[Taps, Taps], Array]) -> Array:
         place = self.pair.geometry.ms_position
         up = self._axes(lambda axis, index: kernel_taps(place(axis, index), cubic, 2))
-        ms = _reach(*up)
+        ms = reach(*up)
         small = at(*self._down(ms, lambda where, ratio: kernel_taps(where, cubic, 2, ratio)))
         return self._up_from(small, ms, up)
 
     @cached_property
     def pan_lms(self) -> Array:
         """PAN reduced bicubically and interpolated like the MS, (h, w): the reference of D_s."""
-        ms = _reach(*self._up)
+        ms = reach(*self._up)
         small = self._pan_at(*self._down(ms, lambda w, ratio: kernel_taps(w, cubic, 2, ratio)))
         return self._up_from(small, ms, self._up)
 
     @cached_property
     def pan_glp(self) -> Array:
         """PAN seen through each MS band's MTF, sampled and interpolated like the MS, (B, h, w)."""
-        ms = _reach(*self._up)
+        ms = reach(*self._up)
 
         def image(gain: float) -> Array:
             kernel = product_kernel(gain, self.pair.ratio)
@@ -288,7 +289,11 @@ class WindowFields(_Shared):
     @cached_property
     def pan_mtf_ms(self) -> Array:
         """PAN through the PAN's MTF gain at the MS pixel centres, (h, w) of ``ms_window``."""
-        return self._pan_filtered_at_ms(product_kernel(self.pair.sensor.pan_gain, self.pair.ratio))
+        return self.pan_at_ms(self.pair.sensor.pan_gain)
+
+    def pan_at_ms(self, gain: float) -> Array:
+        """PAN through an MTF gain at the MS pixel centres, (h, w) of ``ms_window``."""
+        return self._pan_filtered_at_ms(product_kernel(gain, self.pair.ratio))
 
     def _pan_filtered_at_ms(self, kernel: Array) -> Array:
         return self._pan_at(
@@ -462,11 +467,6 @@ class _Folded:
 
     def __call__(self, x: Array) -> Array:
         return resample(x[..., self._row_index, self._col_index], self._rows, self._cols)
-
-
-def _reach(rows: Taps, cols: Taps) -> Window:
-    """The window that the taps of both axes touch."""
-    return Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
 
 
 def _trim(x: Array, margin: int) -> Array:

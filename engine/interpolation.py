@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
 
+from .types import Window
+
 if TYPE_CHECKING:
     from .types import Array
 
@@ -113,6 +115,11 @@ def filter_taps(positions: Array, kernel: Array) -> Taps:
     for k in range(LAGRANGE_POINTS):
         weights[:, k : k + len(kernel)] += between.weights[:, k : k + 1] * kernel
     return Taps(between.start - half, weights)
+
+
+def reach(rows: Taps, cols: Taps) -> Window:
+    """The window that the taps of both axes touch."""
+    return Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
 
 
 def resample(x: Array, rows: Taps, cols: Taps) -> Array:

@@ -113,6 +113,12 @@ class Pair:
         other.scene = window
         return other
 
+    def with_sensor(self, sensor: SensorMatch) -> Pair:
+        """The same pair as of another sensor; both share their files."""
+        other = copy.copy(self)
+        other.sensor = sensor
+        return other
+
     def moved(self, dx: float, dy: float) -> Pair:
         """The same pair with the MS moved by (dx, dy) PAN pixels; both share their files."""
         other = copy.copy(self)

@@ -8,7 +8,7 @@ from math import cos, inf, lcm, pi
 from pathlib import Path
 from typing import Any, ClassVar
 
-from whetstone.engine.cards import STATISTICS, Card
+from whetstone.engine.cards import BASES, STATISTICS, Card
 from whetstone.engine.deep import crossdiff, ssdiff
 from whetstone.engine.deep.losses import CORRELATION_WEIGHT
 from whetstone.engine.deep.schedule import SCHEDULES, SPACINGS, TIMESTEPS, respaced
@@ -31,6 +31,7 @@ CHOICES = {
     "objective": ("reduced", "full", "both"),
     "loss": ("physical", "reference"),
     "statistics": STATISTICS,
+    "base": BASES,
 }
 #: Types of TOML values by the annotation of a field; the others are lists.
 TYPES: dict[str, tuple[type, ...]] = {
@@ -50,10 +51,15 @@ class Config:
         normalisation, normalisation_value, limits, roles: For the model card.
         sensors: For the card; without it, those that the patches name. Patches that name none are
             of the first.
+        base: What the network gets for the LMS, see ``engine.deep.presharpen``.
         patch: Side of a patch in PAN pixels.
         window: Side of the windows of sampling, which the last training should have had.
         augment: Flips and rotations.
         any_bands: Random band subsets in random order, so that the bands lose their meaning.
+        ordered: With ``any_bands``: share of the patches that have the bands of ``roles`` in their
+            order, where the scene has them.
+        jitter: Deviation of random offsets, and of the logarithm of random gains, that PAN and each
+            band of a patch get (images of mean 0 and deviation 1).
         iterations, batch: Optimiser steps, and patches per step over all processes.
         lr, lr_end: Learning rate at the start and, by a cosine, at the end.
         warmup: Steps over which the learning rate rises from zero.
@@ -77,10 +83,13 @@ class Config:
     limits: tuple[float | None, float | None] = (0.0, 1.0)
     roles: tuple[str, ...] = ()
     sensors: tuple[str, ...] = ()
+    base: str = "lms"
     patch: int = 64
     window: int = 64
     augment: bool = True
     any_bands: bool = False
+    ordered: float = 0.0
+    jitter: float = 0.0
     batch: int = 20
     lr: float = 1e-3
     lr_end: float = 1e-3
@@ -115,6 +124,7 @@ class Config:
             sensors=self.sensors or sensors,
             window=self.window,
             normalisation=self.scaling,
+            base=self.base,
             limits=self.limits,
             training={"patches": patches.name, "config": asdict(self)},
             **self._of_architecture(phase),
@@ -129,6 +139,10 @@ class Config:
         if low := [key for key in self.counts if getattr(self, key) < 1]:
             return f"{', '.join(low)} must be at least 1"
         step = lcm(self.stride, max(self.ratio, 1))
+        if not 0 <= self.ordered <= 1 or self.jitter < 0:
+            return "ordered is a share, 0 to 1, and jitter must not be negative"
+        if self.jitter and self.normalisation != "standard":
+            return 'jitter is of images of mean 0 and deviation 1: normalisation = "standard"'
         for key in ("patch", "window"):
             if getattr(self, key) < 2 * step or getattr(self, key) % step:
                 return f"{key} must be a multiple of {step}, {2 * step} or more"

@@ -64,6 +64,31 @@ class Chips:
         return min(self.pan.shape[-2:])
 
     @property
+    def known_roles(self) -> tuple[str, ...]:
+        """Its roles, or those that products of its sensor have; () where nobody can tell."""
+        sensor = SENSORS.get(self.sensor)
+        return self.roles or (sensor.order(self.bands) if sensor else ())
+
+    def leads_with(self, roles: tuple[str, ...]) -> bool:
+        """Whether its first bands are those of some roles."""
+        return bool(roles) and self.known_roles[: len(roles)] == roles
+
+    def led_by(self, roles: tuple[str, ...]) -> Chips:
+        """The scene with the bands of some roles first; as it is where it lacks one of them."""
+        mine = list(self.known_roles)
+        if not roles or not set(roles) <= set(mine):
+            return self
+        first = [mine.index(role) for role in roles]
+        order = first + [band for band in range(self.bands) if band not in first]
+        images = {
+            key: image[:, order]
+            for key in KEYS[1:]
+            if (image := getattr(self, key)) is not None
+        }
+        scale = replace(self.scale, ms=self.scale.ms[order], ms_offset=self.scale.ms_offset[order])
+        return replace(self, roles=tuple(mine[i] for i in order), scale=scale, **images)
+
+    @property
     def gains(self) -> tuple[float, ...]:
         """MTF of the bands at the MS Nyquist frequency; () where the sensor is not known."""
         sensor = SENSORS.get(self.sensor)
@@ -71,7 +96,7 @@ class Chips:
             return ()
         known = {band.role: band.gain for band in sensor.bands}
         typical = sum(known.values()) / len(known)
-        return tuple(known.get(role, typical) for role in self.roles or sensor.order(self.bands))
+        return tuple(known.get(role, typical) for role in self.known_roles)
 
     def to(self, device: torch.device) -> Chips:
         """The scene on a device."""
@@ -116,9 +141,9 @@ def joined(parts: Sequence[Draw]) -> Draw:
 
 
 def load(
-    train: Path, val: Path | None, normalisation: dict[str, Any]
+    train: Path, val: Path | None, normalisation: dict[str, Any], base: str = "lms"
 ) -> tuple[list[Chips], list[Chips]]:
-    """The scenes to train on and those to validate on, normalised.
+    """The scenes to train on and those to validate on, normalised; with ``base`` for their LMS.
 
     Without a file for validation, the one for training holds both splits. PanCollection files
     (datasets ms, lms, pan and perhaps gt at the root) hold one.
@@ -129,7 +154,7 @@ def load(
             with h5py.File(path) as file:
                 if "pan" not in file:
                     groups = file.get(split, {}).items()
-                    both.append([_chips(name, group, normalisation) for name, group in groups])
+                    both.append([_chips(n, group, normalisation, base) for n, group in groups])
                 elif split == "val" and val is None:
                     raise WhetstoneError(
                         "PATCHES",
@@ -137,7 +162,7 @@ def load(
                         "Name the one to validate on with --val-patches.",
                     )
                 else:
-                    both.append([_chips(path.stem, file, normalisation)])
+                    both.append([_chips(path.stem, file, normalisation, base)])
         except OSError:
             raise WhetstoneError(
                 "PATCHES",
@@ -149,11 +174,12 @@ def load(
     return both[0], both[1]
 
 
-def _chips(name: str, group: h5py.Group, normalisation: dict[str, Any]) -> Chips:
-    missing = [key for key in KEYS[:-1] if key not in group]
+def _chips(name: str, group: h5py.Group, normalisation: dict[str, Any], base: str) -> Chips:
+    stored = {key: base if key == "lms" else key for key in KEYS}
+    missing = [stored[key] for key in KEYS[:-1] if stored[key] not in group]
     if missing:
         raise WhetstoneError("PATCHES", f"The scene {name} lacks {', '.join(missing)}.")
-    arrays = {key: np.asarray(group[key], np.float32) for key in KEYS if key in group}
+    arrays = {k: np.asarray(group[s], np.float32) for k, s in stored.items() if s in group}
     bands_first = arrays["ms"].swapaxes(0, 1)
     scale = scale_of(normalisation, arrays["pan"], bands_first.reshape(len(bands_first), -1))
     for key, values in arrays.items():
@@ -235,9 +261,11 @@ class Patches:
         places = rng.integers((len(scene.pan), rows, cols), size=(count, 3)) * (1, r, r)
         bands = np.tile(np.arange(scene.bands), (count, 1))
         if config.any_bands:
-            bands = rng.permuted(bands, axis=1)[:, : config.bands]
+            kept = scene.leads_with(config.roles) & (rng.random(count) < config.ordered)
+            bands = np.where(kept[:, None], bands, rng.permuted(bands, axis=1))[:, : config.bands]
         turns = rng.integers(8, size=count) if config.augment else np.zeros(count, np.int64)
-        return cut(scene, config.patch, places, bands, turns)
+        patches = cut(scene, config.patch, places, bands, turns)
+        return jittered(patches, config.jitter, rng) if config.jitter else patches
 
 
 def cut(scene: Chips, side: int, places: np.ndarray, bands: np.ndarray, turns: np.ndarray) -> Draw:
@@ -269,6 +297,23 @@ def cut(scene: Chips, side: int, places: np.ndarray, bands: np.ndarray, turns: n
     gt = None if scene.gt is None else patches("gt")
     images = (patches("pan"), patches("lms"), patches("ms"), gt)
     return Draw(*images, (scene,) * len(places), bands, turns)
+
+
+def jittered(draw: Draw, deviation: float, rng: np.random.Generator) -> Draw:
+    """The patches with random gains and offsets of PAN and of every band, the truth's too."""
+    count, bands = draw.bands.shape
+    numbers = rng.normal(0, deviation, (2, count, 1 + bands, 1, 1)).astype(np.float32)
+    gain, offset = torch.from_numpy(np.stack([np.exp(numbers[0]), numbers[1]])).to(draw.pan.device)
+
+    def image(x: Tensor) -> Tensor:
+        return x * gain[:, 1:] + offset[:, 1:]
+
+    return draw._replace(
+        pan=draw.pan * gain[:, :1] + offset[:, :1],
+        lms=image(draw.lms),
+        ms=image(draw.ms),
+        gt=None if draw.gt is None else image(draw.gt),
+    )
 
 
 def turned(image: Tensor, turn: int) -> Tensor:

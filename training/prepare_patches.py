@@ -8,7 +8,8 @@ their sensor, and their MS becomes the truth. With --full the pairs are written 
 without a truth, for what learns without one; with --both, so and reduced. Scenes are told apart by
 the folder they lie in, so no scene is in both splits. A path may also name one <scene>_pan.tif, or
 an .npz of chips with arrays pan [n,H,W], ms [n,C,h,w] and gt [n,C,H,W]. PanCollection HDF5 files
-need no preparation.
+need no preparation, unless a model is to have a base (``engine.deep.presharpen``), which is stored
+beside the LMS. --mtf-gains adds the training scenes anew, their truths degraded by those gains.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tempfile
 from contextlib import ExitStack
 from math import lcm
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from zipfile import BadZipFile
 
 import h5py
@@ -31,13 +32,18 @@ from command import quiet
 from torch.nn import functional as F
 from tqdm import tqdm
 from whetstone.engine import DegradeJob, Progress, RasterSource, WhetstoneError, run
+from whetstone.engine.classical import Scene
+from whetstone.engine.deep.degradation import down_matrix
 from whetstone.engine.deep.inputs import Grid, lms_and_ms, read_inputs
+from whetstone.engine.deep.presharpen import Presharpener
 from whetstone.engine.deep.ssdiff import STRIDE
 from whetstone.engine.interpolation import mirror
 from whetstone.engine.metrics.reference import ergas
 from whetstone.engine.pair import Geometry, Pair, open_pair
+from whetstone.engine.raster.model import BandInfo, RasterInfo
 from whetstone.engine.raster.source import Source, open_source
 from whetstone.engine.registration import estimate_shift, moved_pan
+from whetstone.engine.sensors import DEFAULT_GAIN, SensorMatch
 from whetstone.engine.types import Window
 
 #: Where MS pixel 0 lies on the PAN grid of every patch that is written (common corner at 4).
@@ -80,11 +86,23 @@ def main() -> None:
         choices=("mtf", "reference"),
         help="filters of the sensor (default), or those of CrossDiff's authors",
     )
+    parser.add_argument(
+        "--mtf-gains", type=float, nargs="+", default=[], metavar="G", help="such as 0.2 0.3 0.45"
+    )
     parser.add_argument("--no-coregister", action="store_true", help="trust the georeferencing")
+    parser.add_argument(
+        "--hold-out-chips",
+        type=int,
+        default=0,
+        metavar="N",
+        help="validate on the last N chips of every .npz to train on",
+    )
     parser.add_argument(
         "--chip-phase", type=float, help="place of MS pixel 0 in .npz chips (default: the corner's)"
     )
     args = parser.parse_args()
+    if not all(0 < gain < 1 for gain in args.mtf_gains):
+        raise WhetstoneError("USAGE", "--mtf-gains lie between 0 and 1.")
     splits = {
         split: [place for path in paths for place in scenes(path, args.only)]
         for split, paths in (("train", args.train), ("val", args.val))
@@ -95,8 +113,10 @@ def main() -> None:
     part = args.out.with_name(args.out.name + ".part")
     try:
         with h5py.File(part, "w") as file:
+            for split in splits:
+                file.create_group(split)
             for split, places in splits.items():
-                group = file.create_group(split)
+                group = file[split]
                 for place in tqdm(places, desc=split, disable=not sys.stderr.isatty()):
                     write(group, place, args)
             if not len(file["train"]):
@@ -138,10 +158,88 @@ def write(split: h5py.Group, place: Path, args: argparse.Namespace) -> None:
             continue
         if args.degradation == "reference":
             made.arrays["lms"] = bicubic(made.arrays["ms"], grid.ratio)
-        group = split.create_group(name)
-        group.attrs.update({"ratio": args.ratio, "phase": grid.phase, **made.attributes})
-        for key, values in made.arrays.items():
-            group.create_dataset(key, data=values, compression="lzf")
+        if place.suffix == ".npz" and split.name == "/train" and args.hold_out_chips:
+            made, held = parted(made, args.hold_out_chips)
+            store(split.file["val"], f"{name}-held-out", held, grid)
+        store(split, name, made, grid)
+        if "gt" in made.arrays and split.name == "/train":
+            for gain in args.mtf_gains:
+                store(split, f"{name}-mtf{gain:g}", degraded_anew(made, grid, gain), grid)
+
+
+def parted(made: Made, last: int) -> tuple[Made, Made]:
+    """A scene of chips without the last ones, and those."""
+    count = len(made.arrays["pan"])
+    if not 0 < last < count:
+        raise WhetstoneError("PATCHES", f"{last} of {count} chips cannot be held out.")
+    return tuple(  # type: ignore[return-value]
+        Made({key: x[part] for key, x in made.arrays.items()}, made.attributes)
+        for part in (slice(count - last), slice(count - last, None))
+    )
+
+
+def store(split: h5py.Group, name: str, made: Made, grid: Grid) -> None:
+    """Write a scene, and its base beside its LMS."""
+    group = split.create_group(name)
+    group.attrs.update({"ratio": grid.ratio, "phase": grid.phase, **made.attributes})
+    arrays = made.arrays
+    base = np.stack([presharpened(p[0], ms, grid) for p, ms in zip(arrays["pan"], arrays["ms"])])
+    for key, values in {**arrays, "glp": base}.items():
+        group.create_dataset(key, data=values, compression="lzf")
+
+
+class Memory:
+    """An image in memory as a source of a pair."""
+
+    may_be_invalid = False
+
+    def __init__(self, image: np.ndarray) -> None:
+        bands, height, width = image.shape
+        self._image = image
+        info = (BandInfo("float32"),) * bands
+        self.info = RasterInfo("", width, height, info, "", None, "MEM")
+
+    def read(self, window: Window) -> tuple[np.ndarray, None]:
+        """A window, all of whose pixels are valid."""
+        (left, top), (right, bottom) = (window.col, window.row), window.stop
+        return self._image[:, top:bottom, left:right], None
+
+
+def presharpened(pan: np.ndarray, ms: np.ndarray, grid: Grid) -> np.ndarray:
+    """The base (B, H, W) of a chip, which is taken for a scene of its own."""
+    images = [np.asarray(image, np.float32) for image in (pan[None], ms)]
+    whole = Window(0, 0, pan.shape[1], pan.shape[0])
+    geometry = Geometry((float(grid.ratio),) * 2, (grid.phase,) * 2)
+    gains = (DEFAULT_GAIN,) * len(ms)
+    sensor = SensorMatch("generic", "", "", 0, DEFAULT_GAIN, gains, ("",) * len(ms), {})
+    sources = [cast(Source, Memory(image)) for image in images]
+    pair = Pair(*sources, geometry, sensor, whole, (), "product", cast(Any, None))
+    return Presharpener(Scene(pair, 1, Progress())).image(images[0][0], whole, 1, 1)
+
+
+def degraded_anew(made: Made, grid: Grid, gain: float) -> Made:
+    """A scene whose truth was seen through another MTF, without the filters of its publishers."""
+    gt = np.asarray(made.arrays["gt"], np.float64)
+    geometry = Geometry((float(grid.ratio),) * 2, (grid.phase,) * 2)
+    down = []
+    for size in gt.shape[-2:]:
+        places = geometry.pan_position(1, np.arange(size // grid.ratio))
+        down.append(down_matrix(gain, grid.ratio, places, size))
+    ms = (down[0] @ gt @ down[1].T).astype(np.float32)
+    lms = np.stack([on_grid(chip, geometry, grid)[0] for chip in ms])
+    return Made({**made.arrays, "ms": ms, "lms": lms}, made.attributes)
+
+
+def on_grid(ms: np.ndarray, geometry: Geometry, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """LMS and MS of a chip (B, h, w) on the grid; it is mirrored at its borders."""
+
+    def read(window: Window) -> np.ndarray:
+        rows = mirror(window.row, window.stop[1], ms.shape[1])
+        cols = mirror(window.col, window.stop[0], ms.shape[2])
+        return ms[:, rows[:, None], cols]
+
+    height, width = (n * grid.ratio for n in ms.shape[1:])
+    return lms_and_ms(read, geometry, Window(0, 0, width, height), grid)
 
 
 def chips(path: Path, grid: Grid, phase: float) -> Made:
@@ -155,16 +253,7 @@ def chips(path: Path, grid: Grid, phase: float) -> Made:
     if (height, width) != tuple(grid.ratio * n for n in small.shape[-2:]):
         raise LeftOut(f"its ratio is {height / small.shape[-2]:g}")
     geometry = Geometry((float(grid.ratio),) * 2, (phase,) * 2)
-    made = []
-    for chip in small:
-
-        def read(window: Window, chip: np.ndarray = chip) -> np.ndarray:
-            rows = mirror(window.row, window.stop[1], chip.shape[1])
-            cols = mirror(window.col, window.stop[0], chip.shape[2])
-            return chip[:, rows[:, None], cols]
-
-        made.append(lms_and_ms(read, geometry, Window(0, 0, width, height), grid))
-    lms, ms = (np.stack(parts) for parts in zip(*made))
+    lms, ms = (np.stack(x) for x in zip(*(on_grid(chip, geometry, grid) for chip in small)))
     arrays = {"pan": pan[:, None], "lms": lms, "ms": ms, "gt": gt}
     return Made(arrays, {"sensor": path.name.split("_")[0].lower()})
 

@@ -37,6 +37,7 @@ SAME_MODEL = (
     *SAME_NETWORK,
     "phase",
     "normalisation",
+    "base",
     "limits",
     "residual_scale",
     "schedule",
@@ -120,7 +121,7 @@ class Run(Generic[C]):
         config = self.config
         found = [
             [self._named(scene) for scene in scenes]
-            for scenes in load(args.patches, args.val_patches, config.scaling)
+            for scenes in load(args.patches, args.val_patches, config.scaling, config.base)
         ]
         train = {source: self._suited(found[0], source, config.patch) for source in sources}
         judged = "all" if "all" in sources else "reduced"
@@ -135,11 +136,11 @@ class Run(Generic[C]):
         self.card = config.card(self.out.name, args.patches, used[0].phase, tuple(sorted(seen)))
 
     def _named(self, scene: Chips) -> Chips:
-        """A scene that names no sensor is of the config's."""
+        """The bands of the config first; a scene that names no sensor is of the config's."""
         config = self.config
-        if scene.sensor or not config.sensors:
-            return scene
-        return replace(scene, sensor=config.sensors[0], roles=config.roles)
+        if not scene.sensor and config.sensors:
+            scene = replace(scene, sensor=config.sensors[0], roles=config.roles)
+        return scene.led_by(config.roles) if config.ordered else scene
 
     def _suited(self, scenes: list[Chips], source: str, side: int) -> list[Chips]:
         """The scenes of a source with room for a patch; those without room are said."""

@@ -8,6 +8,7 @@ the part of the scene that is asked for.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
@@ -100,6 +101,12 @@ class Scene:
             self._whole = fields(pair, pair.scene)
         else:
             self._windows = scattered(grid(pair.scene, WINDOW), SAMPLE)
+
+    def of(self, pair: Pair) -> Scene:
+        """The same windows of the pair as of another sensor."""
+        other = copy.copy(self)
+        other.pair, other.sensor = pair, pair.sensor
+        return other
 
     def fields(self, window: Window) -> Fields:
         """The fields of a window; the toolbox's scene is computed once only."""

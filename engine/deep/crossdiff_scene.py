@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..pair import Pair
     from ..types import Array
+    from .presharpen import Presharpener
     from .weights import Model
 
 #: Side of the windows that are written, in PAN pixels; a multiple of STRIDE.
@@ -61,6 +62,7 @@ class CrossDiffScene:
         self.network = cast(CrossDiff, model.network)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.field = NoiseField(settings.seed)
+        self.base: Presharpener | None = None
         roles = pair.sensor.roles
         self.groups = band_groups(pair.bands, card.bands, roles, card.roles)
         self.knows_bands = [roles[i] for i in self.groups[0]] == list(card.roles)
@@ -219,7 +221,7 @@ class CrossDiffScene:
     def _read(self, window: Window, scale: Scale) -> _Part:
         """The inputs of a window with its halo, normalised."""
         region = _with_halo(window).intersect(self.frame)
-        pan, lms, valid = read_pan_and_lms(self.pair, region, REACH)
+        pan, lms, valid = read_pan_and_lms(self.pair, region, REACH, self.base)
         return _Part(region, scale.of_pan(pan)[None], scale.of_image(lms), valid)
 
     def _sharpened(

@@ -65,6 +65,13 @@ def find_start(job: AdaptJob, pair: Pair, progress: Progress) -> Start:
             f"image, it must be a CrossDiff model of {pair.bands}.",
             f"Name another one, or start with --from {SCRATCH}.",
         )
+    if card.base != "lms":
+        raise WhetstoneError(
+            "MODEL_MISMATCH",
+            f"{found.name} sharpens an image that is sharpened already (base {card.base}); "
+            "adaptation knows models of the LMS only.",
+            f"Name another one, or start with --from {SCRATCH}.",
+        )
     if _reordered(card, pair):
         raise WhetstoneError(
             "MODEL_MISMATCH",
@@ -85,6 +92,7 @@ def _best_fit(pair: Pair) -> LocalModel | None:
         and abs(pair.ratio / model.card.ratio - 1) <= RATIO_TOLERANCE
         and not _reordered(model.card, pair)
         and model.card.normalisation["kind"] != "fixed"  # of another scene
+        and model.card.base == "lms"
     ]
 
     def badness(model: LocalModel) -> tuple[bool, float]:

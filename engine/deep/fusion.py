@@ -14,6 +14,7 @@ from . import device as machine
 from .crossdiff_scene import CrossDiffScene
 from .inputs import Scale, estimate_scale
 from .models import find_model
+from .presharpen import Presharpener
 from .sampling import Settings
 from .scene import SceneSampler
 from .weights import read_model
@@ -128,13 +129,18 @@ class DeepFusion:
         self, pair: Pair, scene: Scene, area: Window, first_row: int, progress: Progress
     ) -> Iterator[Strip]:
         """Estimate, then the finished rows of the area; ``pair`` may have been moved since."""
-        self._sampler.pair = pair
+        sampler = self._sampler
+        sampler.pair = pair
+        if self._model.card.base == "glp":
+            sampler.base = Presharpener(scene)
+            sampler.pair = sampler.base.pair
+            progress.message(sampler.base.note)
         self._check_range(scene, progress)
         scale = estimate_scale(self._model.card.normalisation, scene)
         if self._model.card.normalisation["kind"] == "fixed":
-            scale = scale.ordered(self._sampler.groups[0])
+            scale = scale.ordered(sampler.groups[0])
             self._check_likeness(scene, scale, progress)
-        return self._sampler.strips(area, scale, first_row, progress)
+        return sampler.strips(area, scale, first_row, progress)
 
     def _check_range(self, scene: Scene, progress: Progress) -> None:
         """Refuse images brighter than a model that divides by a fixed number can show."""

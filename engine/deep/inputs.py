@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..classical import Scene
     from ..pair import Geometry, Pair
     from ..types import Array
+    from .presharpen import Presharpener
 
 #: Reads MS values (B, h, w) of any window.
 ReadMS = Callable[[Window], "Array"]
@@ -158,38 +159,50 @@ def lms_and_ms(
     return lms, ms
 
 
-def read_inputs(pair: Pair, window: Window, grid: Grid, side: int) -> Inputs:
+def read_inputs(
+    pair: Pair, window: Window, grid: Grid, side: int, base: Presharpener | None = None
+) -> Inputs:
     """Read a PAN window with sides that are multiples of the ratio; it may leave the scene.
 
     Invalid pixels are filled as far as a model's window (of ``side`` pixels) reaches, so that its
-    window-wide operations see no holes.
+    window-wide operations see no holes. With a ``base`` its image comes in place of the LMS.
     """
-    pan, pan_valid = pair.read_pan(window, _steps(side - 1))
+    pan_steps, ms_steps = _steps(side - 1), _steps(side // grid.ratio)
+    pan, pan_valid = pair.read_pan(window, pan_steps)
     seen: list[tuple[Window, Array | None]] = []
 
     def read_ms(around: Window) -> Array:
-        values, valid = pair.read_ms(around, _steps(side // grid.ratio))
+        values, valid = pair.read_ms(around, ms_steps)
         seen.append((around, valid))
         return values
 
     lms, ms = lms_and_ms(read_ms, pair.geometry, window, grid)
+    if base:
+        lms = base.image(pan, window, pan_steps, ms_steps)
     around, ms_valid = seen[0]
     return Inputs(pan, lms, ms, pair.valid(window, pan_valid, ms_valid, around))
 
 
-def read_pan_and_lms(pair: Pair, window: Window, reach: int) -> tuple[Array, Array, Array | None]:
+def read_pan_and_lms(
+    pair: Pair, window: Window, reach: int, base: Presharpener | None = None
+) -> tuple[Array, Array, Array | None]:
     """PAN (h, w), LMS (B, h, w) and validity (h, w) of any PAN window, None where all is valid.
 
-    Invalid pixels are filled as far as ``reach`` PAN pixels.
+    Invalid pixels are filled as far as ``reach`` PAN pixels. With a ``base`` its image comes in
+    place of the LMS.
     """
-    pan, pan_valid = pair.read_pan(window, _steps(reach))
+    pan_steps, ms_steps = _steps(reach), _steps(int(reach / pair.ratio) + 1)
+    pan, pan_valid = pair.read_pan(window, pan_steps)
     rows, cols = (
         lagrange_taps(pair.geometry.ms_position(axis, np.arange(start, start + size)))
         for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width))
     )
     around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
-    ms, ms_valid = pair.read_ms(around, _steps(int(reach / pair.ratio) + 1))
-    lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
+    ms, ms_valid = pair.read_ms(around, ms_steps)
+    if base:
+        lms = base.image(pan, window, pan_steps, ms_steps)
+    else:
+        lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
     return pan, lms, pair.valid(window, pan_valid, ms_valid, around)
 
 

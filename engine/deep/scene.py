@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..pair import Pair
     from ..types import Array
+    from .presharpen import Presharpener
     from .weights import Model
 
 #: Share of a window's side that it has in common with the next: 16 of 64 pixels.
@@ -69,6 +70,7 @@ class SceneSampler:
         self.columns = Axis(info.width, side, overlap)
         self.rows = Axis(info.height, side, overlap)
         self.field = NoiseField(settings.seed)
+        self.base: Presharpener | None = None
 
     def describe(self) -> str:
         """How the image is made, for notes."""
@@ -117,7 +119,7 @@ class SceneSampler:
 
         def read(index: int) -> _WindowRow:
             band = Window(left, self.rows.start(index), width, self.rows.side)
-            inputs = read_inputs(self.pair, band, self.grid, band.height)
+            inputs = read_inputs(self.pair, band, self.grid, band.height, self.base)
             return _WindowRow(self, inputs, band, scale)
 
         rows = (row for _, row in in_order(read, indices, 1, progress))

@@ -1,0 +1,160 @@
+"""The image that a model sees in place of the LMS, and adds its residual to.
+
+For models whose card says ``base = "glp"`` it is sharpened already: MTF-GLP-FS (Vivone et al. 2018)
+with the MTF that the scene itself shows, brought to agree with the measured MS:
+
+    base_b = g_b P + U S (MS_b - g_b D P)
+
+P is the PAN, D the MS sensor (its MTF, sampled at the MS pixel centres), U the interpolation to the
+PAN grid, g_b the injection gain of a band, S the inverse of D U to a few terms. With S = 1 this is
+MTF-GLP-FS; with the whole inverse D base_b = MS_b.
+
+The gain of the MTF at the MS Nyquist frequency is the one at which D P is explained best by the
+bands (a regression on all of them, as in the semi-blind estimates of the MS filter by Vivone et al.
+2015). Published test sets were degraded by other filters than their sensors have, and sensors age;
+the tables know neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..classical import METHODS, Scene
+from ..fields import WindowFields
+from ..interpolation import filter_taps, lagrange_taps, reach, resample
+from ..mtf import correlate_axis, product_kernel
+from .degradation import down_matrix, matrix
+
+if TYPE_CHECKING:
+    from ..classical.statistics import Moments
+    from ..fields import Fields
+    from ..pair import Pair
+    from ..types import Array, Window
+
+#: Gains that are tried.
+GAINS = np.round(np.arange(0.1, 0.91, 0.05), 2)
+#: Share of the PAN's variance that the bands must explain for the scene to be believed.
+LEAST_EXPLAINED = 0.5
+#: Terms of the inverse beyond the first: more sharpen noise and aliasing, too.
+TERMS = 3
+#: MS pixels that the inverse reaches on either side, and around the one at which it is read off.
+_REACH, _AROUND = 12, 24
+
+
+class Presharpener:
+    """Makes the base of any window of a pair.
+
+    Attributes:
+        pair: With the MTF gain of the scene in place of its sensor's.
+        gain: The MTF gain, of all bands.
+        note: What the user should know about it.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        """Learn a scene; raises ``EMPTY`` where it holds no valid pixel."""
+        pair = scene.pair
+        table = float(np.mean(pair.sensor.ms_gains))
+        gain, explained = shown_gain(scene)
+        if explained < LEAST_EXPLAINED:
+            gain = table
+            said = f"the bands explain {explained:.0%} of the PAN: the table's MTF is taken"
+        else:
+            said = f"the bands explain {explained:.1%} of the PAN at an MTF gain of {gain:.2f}"
+        self.note = f"Base: MTF-GLP-FS; {said} (table: {table:.2f})."
+        self.gain = gain
+        self.pair = seen_through(pair, gain)
+        learnt = METHODS["mtf-glp-fs"].estimate(scene.of(self.pair))
+        self._injection = np.asarray(learnt["gain"], np.float64).reshape(-1, 1, 1)
+
+    def image(self, pan: Array, window: Window, pan_steps: int, ms_steps: int) -> Array:
+        """The base (B, h, w) of a window, which may leave the scene, in digital numbers.
+
+        Args:
+            pan: PAN of the window, (h, w).
+            window: In PAN pixels.
+            pan_steps, ms_steps: Of filling invalid pixels, see ``Pair.read_pan``.
+        """
+        pair, geometry = self.pair, self.pair.geometry
+        up, inverse = [], []
+        for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width)):
+            up.append(lagrange_taps(geometry.ms_position(axis, np.arange(start, start + size))))
+            place = round(geometry.phase[axis] % 1, 6)
+            inverse.append(_inverse(self.gain, geometry.ratio[axis], place))
+        inner = reach(*up)
+        wide = inner.expand(_REACH)
+        down = [
+            filter_taps(
+                geometry.pan_position(axis, np.arange(start, start + size)),
+                product_kernel(self.gain, pair.ratio),
+            )
+            for axis, start, size in ((1, wide.row, wide.height), (0, wide.col, wide.width))
+        ]
+        seen = reach(*down)
+        around = pair.read_pan(seen, pan_steps)[0]
+        small = resample(around, down[0].shifted(seen.row), down[1].shifted(seen.col))
+        gains = self._injection.astype(pan.dtype)
+        unlike = pair.read_ms(wide, ms_steps)[0] - gains * small
+        for axis, kernel in zip((-2, -1), inverse):
+            unlike = correlate_axis(unlike, kernel, axis)
+        rest = resample(unlike, up[0].shifted(inner.row), up[1].shifted(inner.col))
+        return rest + gains * pan
+
+
+def seen_through(pair: Pair, gain: float) -> Pair:
+    """The pair, all of whose MS bands have one MTF gain."""
+    sensor = replace(pair.sensor, ms_gains=(gain,) * pair.bands)
+    return pair.with_sensor(sensor)
+
+
+def shown_gain(scene: Scene) -> tuple[float, float]:
+    """The MTF gain at which the bands explain PAN best, and the share that they explain."""
+
+    def images(f: Fields) -> dict[str, Array]:
+        assert isinstance(f, WindowFields)
+        return {"ms": f.ms, "seen": np.stack([f.pan_at_ms(gain) for gain in GAINS])}
+
+    _, moments = scene.moments(None, images)
+    shares = _explained(moments)
+    best = int(np.argmax(shares))
+    gain = float(GAINS[best])
+    if 0 < best < len(GAINS) - 1:  # the top of the parabola through it and its neighbours
+        before, top, after = shares[best - 1 : best + 2]
+        step = float(GAINS[1] - GAINS[0])
+        gain += 0.5 * step * float((before - after) / (before - 2 * top + after))
+    return gain, float(shares[best])
+
+
+def _explained(moments: Moments) -> Array:
+    """The share of the variance of each image of "seen" that a regression on "ms" explains."""
+    between = moments.cov("ms", "seen")
+    weights = np.linalg.pinv(moments.cov("ms", "ms"), hermitian=True) @ between
+    variance = moments.var("seen")
+    return np.divide(
+        (weights * between).sum(0), variance, out=np.zeros(len(variance)), where=variance > 0
+    )
+
+
+@lru_cache(maxsize=64)
+def _inverse(gain: float, ratio: float, place: float) -> Array:
+    """S along one axis: a symmetric kernel of sum 1 for MS pixels that lie ``place`` off the PAN's.
+
+    The Neumann series 1 + (1 - A) + (1 - A)^2 + ... of A = D U, of which one row is taken for all.
+    """
+    count = 2 * _AROUND + 1
+    places = place + ratio * np.arange(count)
+    size = int(np.ceil(places[-1])) + 1
+    down = down_matrix(gain, ratio, places, size)
+    up = matrix(lagrange_taps((np.arange(size) - place) / ratio), count)
+    row = (down @ up)[_AROUND]
+    rest = -(row + row[::-1]) / 2
+    rest[_AROUND] += 1
+    series = term = np.eye(1, count, _AROUND)[0]
+    for _ in range(TERMS):
+        term = np.convolve(term, rest, mode="same")
+        series = series + term
+    kernel = series[_AROUND - _REACH : _AROUND + _REACH + 1]
+    return kernel / kernel.sum()
