@@ -207,7 +207,7 @@ class CrossDiffConfig(Config):
 
     Attributes:
         timesteps: Timesteps (1 to 1000) at which the head gets features.
-        finest_level, gate: Of the head, see ``CrossDiff``.
+        width: Of the networks, see ``CrossDiff``; so are ``finest_level`` and ``gate`` of the head.
         dropout: Stage 1: share of the patches whose condition is dropped.
         guidance: Stage 1: weight of the guidance in validation's samples, 0 for none.
         small_t: Stage 1: share of the timesteps drawn from 1 to 200 instead of 1 to 1000.
@@ -226,6 +226,7 @@ class CrossDiffConfig(Config):
     batch: int = 32
     lr: float = 3e-4
     lr_end: float = 3e-4
+    width: int = crossdiff.WIDTHS[0]
     timesteps: tuple[int, ...] = crossdiff.FEATURE_TIMESTEPS
     finest_level: str = "live"
     gate: str = "leaky"
@@ -247,6 +248,7 @@ class CrossDiffConfig(Config):
                 "finest_level": self.finest_level,
                 "gate": self.gate,
                 "centred": self.normalisation == "standard",
+                **({"width": self.width} if self.width != crossdiff.WIDTHS[0] else {}),
             },
             "statistics": self.statistics,
         }

@@ -23,7 +23,7 @@ from .statistics import ChannelMean, GroupNorm
 if TYPE_CHECKING:
     from .samplers import Denoiser
 
-#: Channels at full, half, quarter and eighth resolution.
+#: Channels at full, half, quarter and eighth resolution as published.
 WIDTHS = (32, 64, 128, 256)
 TIME_FEATURES, TIME_WIDTH = 32, 256
 #: Three halvings of the grid: sides must be multiples of this.
@@ -46,6 +46,7 @@ class CrossDiff(nn.Module):
         gate: Of the head's attention: "leaky" as in the authors' code, or "sigmoid".
         centred: Whether images have mean 0 already. Otherwise they lie in 0 to 1, and the U-Nets
             see ``2 v - 1``.
+        width: Channels at full resolution, a multiple of 4; 32 as published.
     """
 
     def __init__(
@@ -55,18 +56,19 @@ class CrossDiff(nn.Module):
         finest_level: str = "live",
         gate: str = "leaky",
         centred: bool = False,
+        width: int = WIDTHS[0],
     ) -> None:
         super().__init__()
         good = bands >= 1 and timesteps and all(1 <= t <= TIMESTEPS for t in timesteps)
-        if not good or finest_level not in FINEST_LEVELS or gate not in GATES:
+        if not good or width < 4 or width % 4 or finest_level not in FINEST_LEVELS or gate not in GATES:
             raise ValueError(
-                f"bands {bands}, timesteps {timesteps}, finest_level {finest_level!r} and gate "
-                f"{gate!r} do not fit"
+                f"bands {bands}, timesteps {timesteps}, finest_level {finest_level!r}, gate "
+                f"{gate!r} and width {width} do not fit"
             )
         self.bands, self.timesteps, self.centred = bands, tuple(timesteps), centred
-        self.p2m = UNet(bands, 1)
-        self.m2p = UNet(1, bands)
-        self.head = FusionHead(bands, len(self.timesteps), finest_level, gate)
+        self.p2m = UNet(bands, 1, width)
+        self.m2p = UNet(1, bands, width)
+        self.head = FusionHead(bands, len(self.timesteps), finest_level, gate, width)
         alpha_bar = cosine(TIMESTEPS)
         self._kept = [float(alpha_bar[t - 1]) for t in self.timesteps]
 
@@ -117,20 +119,25 @@ class UNet(nn.Module):
     Args:
         bands: Of the image that is denoised.
         condition_bands: Of the condition.
+        width: Channels at full resolution.
     """
 
-    def __init__(self, bands: int, condition_bands: int) -> None:
+    def __init__(self, bands: int, condition_bands: int, width: int = WIDTHS[0]) -> None:
         super().__init__()
         self.bands = bands
-        both, (a, b, c, d) = bands + condition_bands, WIDTHS
+        both, (a, b, c, d) = bands + condition_bands, _widths(width)
         self.time = nn.Linear(TIME_FEATURES, TIME_WIDTH)
         self.stem = nn.Conv2d(both, a, 3, padding=1)
-        self.down = nn.ModuleList(Unit(n, _halve(n, 2 * n)) for n in (a, b, c))
+        self.down = nn.ModuleList(Unit(n, _halve(n, 2 * n), a) for n in (a, b, c))
         self.up = nn.ModuleList(
-            [Unit(d, _double(d, c)), Unit(c, _double(2 * c, b)), Unit(b, _double(2 * b, a))]
+            [
+                Unit(d, _double(d, c), a),
+                Unit(c, _double(2 * c, b), a),
+                Unit(b, _double(2 * b, a), a),
+            ]
         )
-        self.merge = Unit(a, nn.Conv2d(2 * a, a, 3, padding=1))
-        self.out = Unit(a, nn.Conv2d(a + both, bands, 3, padding=1))
+        self.merge = Unit(a, nn.Conv2d(2 * a, a, 3, padding=1), a)
+        self.out = Unit(a, nn.Conv2d(a + both, bands, 3, padding=1), a)
         _orthogonal(self)
 
     def forward(self, x_t: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
@@ -151,7 +158,7 @@ class UNet(nn.Module):
         return eps
 
     def encode(self, x_t: Tensor, timesteps: Tensor, condition: Tensor) -> list[Tensor]:
-        """The encoder's levels, [B,32,H,W], [B,64,H/2,W/2], [B,128,H/4,W/4], [B,256,H/8,W/8]."""
+        """The encoder's levels: as published [B,32,H,W], [B,64,H/2,W/2] ... [B,256,H/8,W/8]."""
         if any(side % STRIDE for side in x_t.shape[-2:]):
             raise ValueError(f"sides {tuple(x_t.shape[-2:])} are no multiples of {STRIDE}")
         e = self.embed(timesteps)
@@ -173,13 +180,23 @@ def time_features(timesteps: Tensor) -> Tensor:
     return torch.cat([phase.cos(), phase.sin()], 1)
 
 
-class Unit(nn.Module):
-    """SiLU(GroupNorm(x + time)), skips put beside it, and a convolution."""
+def _widths(width: int) -> tuple[int, int, int, int]:
+    """Channels at full, half, quarter and eighth resolution."""
+    return width, 2 * width, 4 * width, 8 * width
 
-    def __init__(self, channels: int, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+
+class Unit(nn.Module):
+    """SiLU(GroupNorm(x + time)), skips put beside it, and a convolution.
+
+    At full resolution there are 4 groups, elsewhere ``width`` of them.
+    """
+
+    def __init__(
+        self, channels: int, conv: nn.Conv2d | nn.ConvTranspose2d, width: int = WIDTHS[0]
+    ) -> None:
         super().__init__()
         self.time = nn.Linear(TIME_WIDTH, channels)
-        self.norm = GroupNorm(4 if channels == WIDTHS[0] else 32, channels)
+        self.norm = GroupNorm(4 if channels == width else width, channels)
         self.conv = conv
 
     def forward(self, x: Tensor, e: Tensor, *skips: Tensor) -> Tensor:
@@ -199,14 +216,16 @@ def _double(channels: int, out: int) -> nn.ConvTranspose2d:
 class FusionHead(nn.Module):
     """Features of both encoders to the residual, from the coarsest level to the finest."""
 
-    def __init__(self, bands: int, timesteps: int, finest_level: str, gate: str) -> None:
+    def __init__(
+        self, bands: int, timesteps: int, finest_level: str, gate: str, width: int
+    ) -> None:
         super().__init__()
         self.finest_level = finest_level
-        widths = [2 * width for width in reversed(WIDTHS)]  # 512, 256, 128, 64
+        widths = [2 * own for own in reversed(_widths(width))]  # 512, 256, 128, 64 as published
         self.block = nn.ModuleList(nn.Conv2d(timesteps * w, w, 3, padding=1) for w in widths)
         self.attention = nn.ModuleList(Attention(a, b, gate) for a, b in zip(widths, widths[1:]))
-        self.conv1 = nn.Conv2d(widths[-1], WIDTHS[0], 3, padding=1)
-        self.conv2 = nn.Conv2d(WIDTHS[0], bands, 3, padding=1)
+        self.conv1 = nn.Conv2d(widths[-1], width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, bands, 3, padding=1)
         _orthogonal(self)
 
     def forward(

@@ -1,0 +1,156 @@
+"""The base of models that go on from MTF-GLP-FS: the scene's own MTF, and agreement with the MS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scenes
+import torch
+from models import make_card
+from scene_jobs import StopAt, bounds, job_of
+from scenes import Ground, ergas, make_pair, read
+from whetstone.engine import Progress, run
+from whetstone.engine.classical import Scene
+from whetstone.engine.deep.degradation import down_matrix
+from whetstone.engine.deep.inputs import Grid, read_inputs, read_pan_and_lms
+from whetstone.engine.deep.presharpen import Presharpener, shown_gain
+from whetstone.engine.deep.ssdiff import SSDiff
+from whetstone.engine.deep.weights import save_model
+from whetstone.engine.fields import WindowFields
+from whetstone.engine.pair import open_pair
+from whetstone.engine.types import Window
+
+
+def opened(made, tmp_path):
+    job = made.job(tmp_path / "x.tif")
+    return open_pair(job.pan, job.ms, sensor="generic")
+
+
+def learnt(pair):
+    return Presharpener(Scene(pair, 1, Progress()))
+
+
+@pytest.fixture
+def pair(tmp_path, backend):
+    return make_pair(backend, tmp_path, (192, 160), dtype="float32")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that adds nothing to its base."""
+    network = SSDiff(4, share_resample=True)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    path = tmp_path / "zero.safetensors"
+    save_model(path, network, make_card(normalisation={"kind": "standard"}, base="glp"))
+    return str(path)
+
+
+@pytest.mark.parametrize("gain", [0.2, 0.3, 0.52, 0.7])
+@pytest.mark.parametrize("geometry", [(4.0, None), (2.0, 0.0), (3.7, 1.3)])
+def test_a_scene_shows_its_mtf(tmp_path, backend, monkeypatch, gain, geometry):
+    monkeypatch.setattr(scenes, "GAIN", gain)
+    made = make_pair(backend, tmp_path, (256, 256), *geometry, dtype="float32")
+    with opened(made, tmp_path) as pair:
+        found, explained = shown_gain(Scene(pair, 1, Progress()))
+    assert found == pytest.approx(gain, abs=0.04) and explained > 0.99
+
+
+def test_a_pan_that_the_bands_do_not_explain_leaves_the_table(tmp_path, backend):
+    def spoil(pan, ms):
+        pan[:] = np.random.default_rng(1).normal(600, 100, pan.shape)
+
+    made = make_pair(backend, tmp_path, (128, 128), dtype="float32", spoil=spoil)
+    with opened(made, tmp_path) as pair:
+        base = learnt(pair)
+    assert base.gain == 0.3 and "the table's MTF is taken" in base.note
+
+
+@pytest.mark.parametrize("geometry", [(4.0, None), (4.0, 0.4), (2.0, 0.0), (3.7, 1.3)])
+def test_it_agrees_with_the_ms_and_is_nearer_to_the_truth(tmp_path, backend, geometry):
+    made = make_pair(backend, tmp_path, (224, 224), *geometry, dtype="float32")
+    with opened(made, tmp_path) as pair:
+        base, whole = learnt(pair), Window(0, 0, 224, 224)
+        image = base.image(pair.read_pan(whole)[0], whole, 1, 1)
+        job = made.job(tmp_path / "glp.tif", "mtf-glp-fs", dtype="float32")
+        run(job)
+        glp = read(backend, job.out)[0]
+        count = int(150 / pair.ratio)
+        inside = int(48 / pair.ratio)
+        seen = []
+        places = [pair.geometry.pan_position(a, inside + np.arange(count)) for a in (1, 0)]
+        rows, cols = (down_matrix(base.gain, pair.ratio, where, 224) for where in places)
+        ms = pair.read_ms(Window(inside, inside, count, count))[0]
+        for fused in (image, glp):
+            seen.append(np.abs(rows @ fused.astype(float) @ cols.T - ms).mean())
+    assert seen[0] < 0.35 * seen[1]
+    assert ergas(image, made.truth) < 0.85 * ergas(glp, made.truth)
+
+
+def test_a_pixel_is_the_same_in_every_window(pair, tmp_path):
+    with opened(pair, tmp_path) as opened_pair:
+        base, whole = learnt(opened_pair), Window(-16, -16, 224, 192)
+        large = base.image(opened_pair.read_pan(whole)[0], whole, 1, 1)
+        for window in (Window(60, 30, 32, 48), Window(-16, 0, 16, 16), Window(190, 150, 18, 26)):
+            part = base.image(opened_pair.read_pan(window)[0], window, 1, 1)
+            np.testing.assert_array_equal(part, large[(..., *window.within(whole))])
+
+
+def test_models_get_it_for_the_lms(pair, tmp_path):
+    window = Window(32, 32, 64, 64)
+    with opened(pair, tmp_path) as opened_pair:
+        base = learnt(opened_pair)
+        want = base.image(opened_pair.read_pan(window)[0], window, 1, 1)
+        got = read_inputs(opened_pair, window, Grid(4, 1.5), 64, base)
+        plain = read_inputs(opened_pair, window, Grid(4, 1.5), 64)
+        assert np.array_equal(got.lms, want) and np.array_equal(got.ms, plain.ms)
+        np.testing.assert_array_equal(plain.lms, WindowFields(opened_pair, window).lms)
+        assert np.array_equal(read_pan_and_lms(opened_pair, window, 64, base)[1], want)
+
+
+def test_a_model_that_adds_nothing_gives_it(pair, model, tmp_path, backend):
+    job, watch = job_of(pair, model, tmp_path / "a.tif", "ssdiff"), StopAt(2.0)
+    run(job, watch)
+    image = read(backend, job.out)[0]
+    with opened(pair, tmp_path) as opened_pair:
+        whole = Window(0, 0, 192, 160)
+        want = learnt(opened_pair).image(opened_pair.read_pan(whole)[0], whole, 1, 1)
+    np.testing.assert_allclose(image, want, rtol=2e-5)
+    assert any(said.startswith("Base: MTF-GLP-FS; the bands explain") for said in watch.said)
+
+
+def test_a_part_is_cut_from_the_whole(pair, model, tmp_path, backend):
+    job = job_of(pair, model, tmp_path / "a.tif", "ssdiff")
+    run(job)
+    run(replace(job, out=str(tmp_path / "b.tif"), bounds=bounds(40, 30, 100, 90)))
+    whole, part = (read(backend, tmp_path / f"{name}.tif")[0] for name in "ab")
+    np.testing.assert_array_equal(part, whole[:, 30:120, 40:140])
+
+
+def test_holes_do_not_reach_the_pixels_around_them(tmp_path, backend, model):
+    def spoil(pan, ms):
+        ms[:, 16:20, 20:24] = 0
+
+    ground = Ground(4)
+    images = []
+    for name, what in (("whole", None), ("holed", spoil)):
+        made = make_pair(
+            backend,
+            tmp_path / name,
+            (192, 160),
+            dtype="float32",
+            ground=ground,
+            spoil=what,
+            ms_band={"nodata": 0.0},
+        )
+        job = job_of(made, model, tmp_path / f"{name}.tif", "ssdiff")
+        run(job)
+        images.append(read(backend, job.out))
+    (whole, _), (holed, valid) = images
+    assert not valid[66:78, 82:94].any() and valid[:60].all()
+    away = np.ones(valid.shape, bool)
+    away[32:112, 48:128] = False
+    assert np.abs(holed - whole)[:, away].max() < 0.02 * whole.std()
