@@ -166,7 +166,7 @@ def _demo(args: Namespace, progress: Progress) -> dict[str, Any]:
     scene = run(job, PartOfProgress(progress, 0.0, 0.2))
     folder = Path(args.out_dir)
     pan, ms = RasterSource.of(scene.pan), RasterSource.of(scene.ms)
-    fuse = FuseJob(pan, ms, str(folder / "fused.tif"), method="gsa")
+    fuse = FuseJob(pan, ms, str(folder / "fused.tif"))
     fused = run(fuse, PartOfProgress(progress, 0.2, 0.6))
     assess = AssessJob(
         RasterSource.of(fused.out),

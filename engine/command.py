@@ -135,10 +135,11 @@ def _method_names(text: str) -> tuple[str, ...]:
 
 
 def _method_name(text: str) -> str:
+    from .choice import AUTO
     from .methods import find_method
 
     try:
-        return find_method(text).name
+        return AUTO if text == AUTO else find_method(text).name
     except WhetstoneError as error:
         raise WrongCall(error.code, error.message, error.hint) from None
 

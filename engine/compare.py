@@ -79,7 +79,7 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
 
 def _compare(job: CompareJob, progress: Progress) -> CompareResult:
     job, notes = _reduced(job, PartOfProgress(progress, 0.0, 0.04))
-    job = _registered(job, notes, PartOfProgress(progress, 0.04, 0.05))
+    job = registered(job, notes, PartOfProgress(progress, 0.04, 0.05))
     begin = 0.5 if job.adapt else 0.05
     job = _adapted(job, notes, PartOfProgress(progress, 0.05, begin))
     share = 0.9 if job.html else 1.0
@@ -145,7 +145,7 @@ def _reduced(job: CompareJob, progress: Progress) -> tuple[CompareJob, list[str]
     return job, [f"Reduced resolution: both images degraded by {made.ratio}, the MS is the truth."]
 
 
-def _registered(job: CompareJob, notes: list[str], progress: Progress) -> CompareJob:
+def registered(job: CompareJob, notes: list[str], progress: Progress) -> CompareJob:
     """Correct the shift of a pair that has a truth, by moving the PAN.
 
     A fusion moves the MS, since the grid of the PAN is that of the output; the truth lies with the

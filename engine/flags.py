@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Pansharpening: fuse a panchromatic image (PAN) with a coarser multispectral "
         "one (MS), and say how good the result is.",
-        epilog="Example: whetstone fuse --pan pan.tif --ms ms.tif --out fused.tif --method gsa   "
+        epilog="Example: whetstone fuse --pan pan.tif --ms ms.tif --out fused.tif   "
         "Exit status: 0 done, 1 failed, 2 wrong call, 130 cancelled.",
     )
     parser.add_argument("--version", action="version", version=f"whetstone {__version__}")
@@ -46,7 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     groups.pair(sub)
     sub.add_argument("--out", metavar="FILE", required=True, help="the GeoTIFF to write")
-    sub.add_argument("--method", default="gsa", help="see 'whetstone methods' (default: gsa)")
+    sub.add_argument(
+        "--method",
+        default="auto",
+        help="see 'whetstone methods' (default: what suits the pair best, which is said)",
+    )
     groups.sensor_and_protocol(sub)
     groups.bounds(sub, "fuse this part only, in the CRS of the PAN image")
     sub.add_argument(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__
+from .choice import AUTO, MOST_SECONDS, choose, classical
 from .classical import Scene
 from .errors import WhetstoneError
 from .fields import Fields, fields
@@ -33,8 +34,8 @@ from .types import PartOfProgress, Progress, Window
 
 if TYPE_CHECKING:
     from .classical import Method
+    from .deep.forecast import Forecast
     from .deep.fusion import DeepFusion
-    from .methods import AnyMethod
     from .types import Array
 
 #: The tag under which an output carries the job that made it.
@@ -49,8 +50,8 @@ _OWN_TAGS = ("AREA_OR_POINT", "TIFFTAG_", "OVR_", "STATISTICS_", "WHETSTONE_")
 def fuse(job: FuseJob, progress: Progress) -> FuseResult:
     """Run a :class:`FuseJob`; see there for what its fields mean."""
     started = time.monotonic()
-    method = find_method(job.method)
-    _check(job, method)
+    if job.method != AUTO:
+        _check(job)
     threads = thread_count(job.threads)
     with open_pair(job.pan, job.ms, sensor=job.sensor, protocol=job.protocol) as opened:
         pair = opened
@@ -62,15 +63,16 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
                 "The toolbox protocol fuses whole scenes only.",
                 "Leave the bounds out.",
             )
-        deep = _deep(job, method, pair, threads) if isinstance(method, DeepMethod) else None
+        job, deep, forecast, chosen = _method(job, pair, window, threads)
+        method = find_method(job.method)
+        for note in chosen:
+            progress.message(note)
         for note in deep.notes if deep else ():
             progress.message(note)
         plan = _plan(deep.job if deep else job, pair, window, deep.tags if deep else {})
-        if deep:
+        if forecast:
             each = plan.dtype.itemsize + (4 if job.uncertainty else 0)
-            size = window.width * window.height * pair.bands * each
-            if text := deep.forecast(window, size):
-                progress.message(text)
+            progress.message(forecast.text(window.width * window.height * pair.bands * each))
         with ExitStack() as files:
             outputs = [files.enter_context(o) for o in _outputs(job, plan, pair, deep)]
             output = outputs[0]
@@ -101,7 +103,7 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
         progress.update(1.0, "done")
         for note in notes:
             progress.message(note)
-        notes += deep.notes if deep else []
+        notes = [*chosen, *notes, *(deep.notes if deep else [])]
         return FuseResult(
             out=os.path.abspath(job.out),
             method=job.method,
@@ -124,7 +126,35 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
         )
 
 
-def _check(job: FuseJob, method: AnyMethod) -> None:
+def _method(
+    job: FuseJob, pair: Pair, window: Window, threads: int
+) -> tuple[FuseJob, DeepFusion | None, Forecast | None, list[str]]:
+    """The job with its method, a deep one ready to run with its forecast, and why this one.
+
+    A model that nobody asked for gives way to a classical method where it would take too long.
+    """
+    unasked = job.method == AUTO and job.model is None
+    chosen: list[str] = []
+    if job.method == AUTO:
+        job, why = choose(job, pair)
+        chosen.append(why)
+        _check(job)
+    method = find_method(job.method)
+    if not isinstance(method, DeepMethod):
+        return job, None, None, chosen
+    deep = _deep(job, method, pair, threads)
+    forecast = deep.forecast(window)
+    if unasked and (forecast is None or forecast.seconds > MOST_SECONDS):
+        wait = f"would take {forecast.wait}" if forecast else "needs more memory than there is"
+        reason = f"the model {deep.job.model} {wait} (--method {job.method} takes it all the same)"
+        job, why = classical(job, reason)
+        _check(job)
+        return job, None, None, [why]
+    return job, deep, forecast, chosen
+
+
+def _check(job: FuseJob) -> None:
+    method = find_method(job.method)
     if not MIN_BLOCK <= job.block <= MAX_BLOCK:
         raise WhetstoneError(
             "BLOCK", f"The block is {job.block} pixels; it must be {MIN_BLOCK} to {MAX_BLOCK}."

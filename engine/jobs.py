@@ -65,7 +65,7 @@ class FuseJob:
     pan: RasterSource
     ms: RasterSource
     out: str
-    method: str = "gsa"
+    method: str = "auto"
     sensor: str = "auto"
     bounds: Optional[Tuple[float, float, float, float]] = None
     protocol: str = "product"

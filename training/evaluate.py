@@ -1,12 +1,13 @@
 """Score methods and models on scenes, as tables of means and standard deviations.
 
     python training/evaluate.py SCENES --methods exp,gsa --models runs/wv3/wv3.safetensors
-    python training/evaluate.py SCENES --methods all --coregister --markdown docs/comparison.md
+    python training/evaluate.py SCENES --methods all --models bundled --coregister \\
+        --pictures sheets --markdown scores.md
 
 SCENES are folders of <scene>_pan.tif, <scene>_ms.tif and, where the pair is at reduced resolution
 already, <scene>_gt.tif; or single *_pan.tif files. A pair without a truth is scored as it is, and
 degraded once by its ratio (Wald), so that its MS is the truth; every method fuses the same pairs.
-Needs torch only for models.
+"bundled" are the models that ship, each where it fits. Needs torch only for models.
 """
 
 from __future__ import annotations
@@ -19,15 +20,21 @@ import shlex
 import statistics
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import rasterio
+from PIL import Image, ImageDraw
 from tqdm import tqdm
 from whetstone.engine import (
+    AssessJob,
     CompareJob,
     DegradeJob,
+    Progress,
     RasterSource,
     WhetstoneError,
     __version__,
@@ -35,15 +42,25 @@ from whetstone.engine import (
     result_to_dict,
     run,
 )
+from whetstone.engine.compare import registered
+from whetstone.engine.library import describe_fit, find_local, list_models
 from whetstone.engine.methods import CLASSICAL, DEEP, find_method
 from whetstone.engine.pair import open_pair
+from whetstone.engine.fields import WindowFields
 from whetstone.engine.report.figures import DASH, FIGURES
+from whetstone.engine.report.views import true_colour
+from whetstone.engine.tiling import grid
 
 COLUMNS = {
     "reduced": ("ergas", "sam", "q2n", "scc", "psnr"),
     "full": ("hqnr", "d_lambda_k", "d_s", "d_rho", "r_ergas", "r_sam"),
 }
 ALL = "All sensors"
+ADAPTATION = """
+Adaptation has figures of the first scene of each sensor only: a model is trained on that pair as it
+is fused here, without its truth."""
+BUNDLED = "bundled"
+CNN = "cnn-baseline"
 INTRODUCTION = """\
 Means over scenes, standard deviations in brackets, best mean of a column in bold; ▼ lower is
 better, ▲ higher is better. *Reduced*: both images were degraded by their ratio (Wald) and the MS
@@ -54,12 +71,18 @@ scenes than its table has is never the best."""
 
 @dataclass(frozen=True)
 class Entrant:
-    """What is scored: a method, with the model and steps of a deep one (0: the model's own)."""
+    """What is scored: a method, with the model and steps of a deep one (0: the model's own).
+
+    ``bundled`` says nothing of scenes it does not fit; ``adapt`` are minutes on the first scene of
+    each sensor.
+    """
 
     name: str
     method: str
     model: str | None = None
     steps: int = 0
+    bundled: bool = False
+    adapt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,23 @@ class Pair:
     job: CompareJob
     sensor: str
     megapixels: float
+    bands: int
+    ratio: float
+    key: str
+
+    def takes(self, entrant: Entrant, resolution: str, first: bool) -> bool:
+        """Whether an entrant has a part here; where it has one and fails, that is noted."""
+        if entrant.adapt:
+            return first and resolution == "reduced"
+        if entrant.method == CNN:
+            return self.job.reference is not None and self.bands == 4 and round(self.ratio) == 4
+        if entrant.bundled:
+            model = find_local(str(entrant.model))
+            try:
+                describe_fit(model, self.bands, self.ratio, self.key)
+            except WhetstoneError:
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -136,7 +176,7 @@ def main() -> None:
     args = arguments()
     found = list(dict.fromkeys(s for path in args.scenes for s in scenes(path, args.only)))
     field, models = entrants(args)
-    rows, notes = evaluate(found, field, args)
+    rows, notes, shots = evaluate(found, field, args)
     if not rows:
         raise WhetstoneError(
             "SCENES",
@@ -144,7 +184,7 @@ def main() -> None:
             "A pair with a *_gt.tif is at reduced resolution; other reasons are above.",
         )
     result = tables(rows, [entrant.name for entrant in field])
-    page = document(result, models, in_words(notes), command(sys.argv[1:]))
+    page = document(result, models, in_words(notes), command(sys.argv[1:]), shots, args)
     if args.json:
         data = {
             "whetstone": __version__,
@@ -174,7 +214,21 @@ def arguments() -> argparse.Namespace:
         metavar="A,B",
         help="'all' classical ones (default), '' for none",
     )
-    add("--models", nargs="+", default=[], metavar="MODEL", help="names or .safetensors files")
+    add(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="names or .safetensors files, or 'bundled'",
+    )
+    add("--cnn", type=Path, metavar="FILE", help="weights of cnn_baseline.py: ratio 4, 4 bands")
+    add(
+        "--adapt",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="adapt CrossDiff to the first scene of each sensor, at reduced resolution",
+    )
     add("--resolution", nargs="+", choices=list(COLUMNS), default=list(COLUMNS))
     add("--only", nargs="+", default=["*"], metavar="PATTERN", help="such as 'WV2_*'")
     add(
@@ -184,9 +238,13 @@ def arguments() -> argparse.Namespace:
     )
     add("--steps", type=int, nargs="+", default=[], metavar="N", help="of SSDiff; default: its own")
     add("--device", default="auto", help="auto, cpu, cuda[:N] or mps")
+    add("--pictures", type=Path, metavar="FOLDER", help="for a crop of each scene by all methods")
+    add("--pictured", nargs="+", default=["*"], metavar="PATTERN", help="scenes (default: all)")
     add("--markdown", type=Path, metavar="FILE", help="for the tables (default: print them)")
     add("--json", type=Path, metavar="FILE", help="for every figure of every scene")
     args = parser.parse_args()
+    if args.cnn and not args.cnn.is_file():
+        raise WhetstoneError("USAGE", f"There is no '{args.cnn}'.")
     if any(steps < 1 for steps in args.steps):
         raise WhetstoneError("USAGE", "--steps takes whole numbers from 1 up.")
     for path in (args.markdown, args.json):
@@ -203,13 +261,18 @@ def scenes(path: Path, patterns: list[str]) -> list[Scene]:
     found = []
     for pan in pans:
         name = pan.name.removesuffix("_pan.tif")
-        if name != pan.name and any(fnmatch.fnmatch(pan.name, pattern) for pattern in patterns):
+        if name != pan.name and fits(pan.name, patterns):
             ms, gt = (pan.with_name(f"{name}_{kind}.tif") for kind in ("ms", "gt"))
             found.append(Scene(name, pan, ms, gt if gt.exists() else None))
     if not found:
         wanted = "" if patterns == ["*"] else f" that is named {' or '.join(patterns)}"
         raise WhetstoneError("SCENES", f"'{path}' holds no *_pan.tif{wanted}.")
     return found
+
+
+def fits(name: str, patterns: list[str]) -> bool:
+    """Whether a name is one of those meant."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[str, Any]]]:
@@ -221,7 +284,12 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
             raise WhetstoneError("USAGE", f"{name} needs a model.", "Name it with --models.")
     field = [Entrant(name, name) for name in methods]
     models: dict[str, dict[str, Any]] = {}
-    for wanted in dict.fromkeys(args.models):
+    shipped = [model.name for model in list_models() if model.where == BUNDLED]
+    asked = [(name, name == BUNDLED) for name in args.models]
+    asked = [
+        (name, one) for word, one in asked for name in (shipped if one else [word])
+    ]
+    for wanted, bundled in dict(asked).items():
         card = deep.part("models").find_model(wanted).card
         name = wanted if card.name in (*methods, *models) else card.name
         models[name] = {
@@ -236,7 +304,12 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
             models[name]["steps"] = several or [card.steps]
         for steps in several or [0]:
             label = f"{name} @{steps}" if steps else name
-            field.append(Entrant(label, card.architecture, wanted, steps))
+            field.append(Entrant(label, card.architecture, wanted, steps, bundled))
+    if args.cnn:
+        field.append(Entrant(CNN, CNN, str(args.cnn)))
+    if args.adapt:
+        name = f"crossdiff adapted for {args.adapt:g} minutes"
+        field.append(Entrant(name, "crossdiff", adapt=args.adapt))
     if not field:
         raise WhetstoneError("USAGE", "Neither --methods nor --models names anything.")
     return field, models
@@ -244,10 +317,12 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
 
 def evaluate(
     found: list[Scene], field: list[Entrant], args: argparse.Namespace
-) -> tuple[list[Row], list[Note]]:
-    """Every entrant on every scene; what fails is noted and the rest goes on."""
+) -> tuple[list[Row], list[Note], list[Path]]:
+    """Every entrant on every scene; what fails is noted and the rest goes on. Also pictures."""
     rows: list[Row] = []
     notes: list[Note] = []
+    shots: list[Path] = []
+    seen: set[tuple[str, str]] = set()
     total = sum(len(scene.resolutions(args.resolution)) for scene in found) * len(field)
 
     def note(scene: Scene, resolution: str, name: str, text: str) -> None:
@@ -264,19 +339,33 @@ def evaluate(
                         note(scene, resolution, "", error.message)
                         bar.update(len(field))
                         continue
+                    first = (pair.sensor, resolution) not in seen
+                    seen.add((pair.sensor, resolution))
+                    sheet = None
+                    if args.pictures and fits(scene.name, args.pictured):
+                        sheet = Sheet(pair.job)
                     for entrant in field:
+                        if not pair.takes(entrant, resolution, first):
+                            bar.update()
+                            continue
                         bar.set_postfix_str(f"{scene.name} {resolution} {entrant.name}")
                         try:
-                            row = score(scene, resolution, pair, entrant)
+                            row, out = score(scene, resolution, pair, entrant)
                         except WhetstoneError as error:
                             note(scene, resolution, entrant.name, error.message)
                         else:
                             rows.append(row)
+                            if sheet:
+                                sheet.add(row, out)
                             gaps = [k for k in COLUMNS[resolution] if row.scores[k] is None]
                             if gaps:
                                 note(scene, resolution, entrant.name, f"No {', '.join(gaps)}.")
                         bar.update()
-    return rows, notes
+                    if sheet and sheet.panels:
+                        args.pictures.mkdir(parents=True, exist_ok=True)
+                        shots.append(args.pictures / f"{scene.name}-{resolution}.png")
+                        sheet.write(shots[-1])
+    return rows, notes, shots
 
 
 def open_scene(scene: Scene, resolution: str, scratch: Path, args: argparse.Namespace) -> Pair:
@@ -297,15 +386,22 @@ def open_scene(scene: Scene, resolution: str, scratch: Path, args: argparse.Name
         coregister=args.coregister,
         device=args.device,
     )
-    with open_pair(pan, ms, sensor=sensor) as pair:
-        return Pair(job, pair.sensor.title, pair.scene.width * pair.scene.height / 1e6)
+    if gt:  # once, so that every entrant gets the same moved PAN
+        os.makedirs(job.out_dir)
+        job = replace(registered(job, [], Progress()), coregister=False)
+    with open_pair(job.pan, ms, sensor=job.sensor) as pair:
+        area = pair.scene.width * pair.scene.height / 1e6
+        return Pair(job, pair.sensor.title, area, pair.bands, pair.ratio, pair.sensor.key)
 
 
-def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> Row:
-    """Fuse and score by one entrant."""
-    job = replace(pair.job, methods=(entrant.method,), model=entrant.model, steps=entrant.steps)
-    (row,) = result_to_dict(run(job))["rows"]
-    return Row(
+def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> tuple[Row, str]:
+    """Fuse and score by one entrant; also the file of the image."""
+    if entrant.method == CNN:
+        row = by_cnn(pair.job, str(entrant.model))
+    else:
+        job = replace(pair.job, methods=(entrant.method,), model=entrant.model, steps=entrant.steps)
+        (row,) = result_to_dict(run(replace(job, adapt=entrant.adapt)))["rows"]
+    found = Row(
         scene=scene.name,
         pan=str(scene.pan),
         sensor=pair.sensor,
@@ -315,6 +411,88 @@ def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> Row:
         seconds_per_megapixel=row["seconds"] / pair.megapixels,
         scores=row["scores"],
     )
+    return found, row["out"]
+
+
+def by_cnn(job: CompareJob, weights: str) -> dict[str, Any]:
+    """What a comparison says of a method, of the yardstick."""
+    from cnn_baseline import fuse
+
+    out = os.path.join(job.out_dir, f"{CNN}.tif")
+    (pan,), (ms,) = job.pan.paths, job.ms.paths
+    started = time.monotonic()
+    fuse(Path(weights), pan, ms, out)
+    seconds = time.monotonic() - started
+    wanted = AssessJob(RasterSource.of(out), job.pan, job.ms, job.reference, job.sensor)
+    return {"out": out, "seconds": seconds, "scores": result_to_dict(run(wanted))["scores"]}
+
+
+class Sheet:
+    """The same crop of a scene by every entrant, beside PAN, MS and truth.
+
+    It lies where the PAN has most detail of its own; the stretch is that of the MS there.
+    """
+
+    SIDE, SCALE, LABEL, COLUMNS = 96, 3, 18, 6
+
+    def __init__(self, job: CompareJob) -> None:
+        with open_pair(job.pan, job.ms, sensor=job.sensor) as pair:
+            scene = pair.scene
+            side = min(self.SIDE, scene.width, scene.height)
+            places = grid(scene, side)
+            places = [p for p in places if p.shape == (side, side)] or [scene]
+            fields = {place: WindowFields(pair, place) for place in places}
+            detail = {
+                place: float(np.std(f.pan - f.pan_generic)) if f.valid is None else 0.0
+                for place, f in fields.items()
+            }
+            self.window = max(places, key=lambda place: detail[place])
+            f = fields[self.window]
+            self.bands = true_colour(pair.ms.info, pair.sensor.roles)
+            shown = f.lms[list(self.bands)]
+            self._low, self._high = np.percentile(shown, (1, 99), axis=(1, 2))[:, :, None, None]
+            self.panels: list[tuple[str, np.ndarray]] = [("MS", self._stretched(shown))]
+            low, high = np.percentile(f.pan, (1, 99))
+            pan = np.clip((f.pan - low) / max(high - low, 1e-9), 0, 1)
+            self.panels.insert(0, ("PAN", np.repeat(pan[None], 3, 0)))
+            if job.reference:
+                self._read("truth", job.reference.paths[0])
+
+    def _stretched(self, image: np.ndarray) -> np.ndarray:
+        span = np.maximum(self._high - self._low, 1e-9)
+        values = np.clip((image - self._low) / span, 0, 1)
+        return values if len(values) == 3 else np.repeat(values[:1], 3, 0)
+
+    def _read(self, label: str, path: str) -> None:
+        with rasterio.open(path) as file:
+            rows, cols = self.window.stop[1], self.window.stop[0]
+            where = ((self.window.row, rows), (self.window.col, cols))
+            image = file.read([band + 1 for band in self.bands], window=where)
+        self.panels.append((label, self._stretched(image.astype(float))))
+
+    def add(self, row: Row, path: str) -> None:
+        """The image of an entrant, with its first figure."""
+        key = COLUMNS[row.resolution][0]
+        value = row.scores[key]
+        said = DASH if value is None else f"{value:.{FIGURES[key].decimals}f}"
+        self._read(f"{row.method}  {key.upper()} {said}", path)
+
+    def write(self, path: Path) -> None:
+        """All of them as one PNG."""
+        side = self.window.width * self.SCALE
+        rows = -(-len(self.panels) // self.COLUMNS)
+        cell = (side + 6, side + self.LABEL + 6)
+        size = (cell[0] * min(self.COLUMNS, len(self.panels)), cell[1] * rows)
+        sheet = Image.new("RGB", size, "white")
+        draw = ImageDraw.Draw(sheet)
+        for number, (label, values) in enumerate(self.panels):
+            left = number % self.COLUMNS * cell[0] + 3
+            top = number // self.COLUMNS * cell[1] + 3
+            pixels = (values.transpose(1, 2, 0) * 255).astype(np.uint8)
+            crop = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
+            draw.text((left, top), label, fill="black")
+            sheet.paste(crop, (left, top + self.LABEL))
+        sheet.save(path, optimize=True)
 
 
 def tables(rows: list[Row], names: list[str]) -> list[Table]:
@@ -364,10 +542,17 @@ def in_words(notes: list[Note]) -> list[str]:
 
 
 def document(
-    result: list[Table], models: dict[str, dict[str, Any]], notes: list[str], words: str
+    result: list[Table],
+    models: dict[str, dict[str, Any]],
+    notes: list[str],
+    words: str,
+    shots: list[Path],
+    args: argparse.Namespace,
 ) -> str:
     """The Markdown page."""
     text = ["# Scores on real scenes", "", f"Printed by `{words}`.", INTRODUCTION]
+    if args.adapt:
+        text.append(ADAPTATION)
     if models:
         text += ["", "Models:", ""]
     for name, m in models.items():
@@ -380,6 +565,13 @@ def document(
         count = f"{table.scenes} scene{'s' if table.scenes > 1 else ''}"
         text += ["", f"## {table.sensor}, {table.resolution} resolution ({count})", ""]
         text += markdown(table)
+    if shots:
+        text += ["", "## Pictures", ""]
+        beside = args.markdown.parent.resolve() if args.markdown else Path.cwd()
+        for shot in shots:
+            where = Path(os.path.relpath(shot.resolve(), beside)).as_posix()
+            text += [f"![{shot.stem}]({where})", ""]
+        text.pop()
     if notes:
         text += ["", "## Left out", "", *(f"- {note}" for note in notes)]
     return "\n".join(text) + "\n"

@@ -89,8 +89,8 @@ class CrossDiffScene:
         how = ", in one piece as the authors' release" if self.settings.reference else ""
         return f"one pass, {noise[self.settings.noise]}{how}"
 
-    def forecast(self, area: Window, size: float) -> Forecast:
-        """What sharpening ``area`` will cost; ``size`` is that of the files in bytes."""
+    def forecast(self, area: Window) -> Forecast:
+        """What sharpening ``area`` will cost."""
         windows = [area] if self.settings.reference else list(grid(area, CORE))
         regions = [_with_halo(window) for window in windows]
         pixels = self.settings.samples * sum(r.width * r.height for r in regions)
@@ -100,7 +100,7 @@ class CrossDiffScene:
         side = max(max(region.width, region.height) for region in regions)
         memory = memory_of("crossdiff", side, 1, self.pair.bands, area.width)
         seconds = spent / _PROBE**2 * pixels * len(self.groups)
-        return Forecast(len(windows), max(windows[0].shape), seconds, memory, size)
+        return Forecast(len(windows), max(windows[0].shape), seconds, memory)
 
     def strips(
         self, area: Window, scale: Scale, first_row: int, progress: Progress

@@ -16,20 +16,24 @@ _NUMBERS = {"ssdiff": 3000, "crossdiff": 400}
 
 @dataclass(frozen=True)
 class Forecast:
-    """Windows of ``side`` PAN pixels, seconds, bytes of memory and of the uncompressed files."""
+    """Windows of ``side`` PAN pixels, seconds and bytes of memory."""
 
     windows: int
     side: int
     seconds: float
     memory: float
-    size: float
 
-    def text(self) -> str:
-        """The forecast in one sentence."""
+    @property
+    def wait(self) -> str:
+        """The time in words."""
+        return f"about {duration(self.seconds)}"
+
+    def text(self, size: float) -> str:
+        """The forecast in one sentence; ``size`` is that of the uncompressed files in bytes."""
         plural = "s" if self.windows != 1 else ""
         return (
             f"About {duration(self.seconds)} for {self.windows:,} window{plural} of {self.side} "
-            f"pixels; about {amount(self.memory)} of memory, up to {amount(self.size)} on disk."
+            f"pixels; about {amount(self.memory)} of memory, up to {amount(size)} on disk."
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..jobs import FuseJob
     from ..pair import Pair
     from ..types import Progress, Window
+    from .forecast import Forecast
     from .strip import Strip
 
 MOST_SAMPLES = 64
@@ -112,18 +113,18 @@ class DeepFusion:
         precision = f"{sampler.precision} ({sampler.precision_reason})"
         return f"{sampler.describe()}{samples}, {precision} on {where}."
 
-    def forecast(self, area: Window, size: float) -> str:
-        """What fusing ``area`` into files of ``size`` bytes will cost, in one sentence.
+    def forecast(self, area: Window) -> Forecast | None:
+        """What fusing ``area`` will cost.
 
-        "" where the memory is too small to try it; sampling then goes on with smaller pieces.
+        None where the memory is too small to try it; sampling then goes on with smaller pieces.
         """
         try:
-            return self._sampler.forecast(area, size).text()
+            return self._sampler.forecast(area)
         except (RuntimeError, MemoryError) as error:
             if not machine.is_out_of_memory(error):
                 raise
             machine.release(self._model.device)
-            return ""
+            return None
 
     def strips(
         self, pair: Pair, scene: Scene, area: Window, first_row: int, progress: Progress

@@ -79,8 +79,8 @@ class SceneSampler:
         plural = "s" if self.steps > 1 else ""
         return f"{self.steps} step{plural} of {self.settings.sampler}, seed {self.settings.seed}"
 
-    def forecast(self, area: Window, size: float) -> Forecast:
-        """What sampling ``area`` will cost; ``size`` is that of the files in bytes."""
+    def forecast(self, area: Window) -> Forecast:
+        """What sampling ``area`` will cost."""
         cols = self.columns.touching(area.col, area.stop[0])
         windows = len(cols) * len(self.rows.touching(area.row, area.stop[1]))
         calls = windows * len(self.groups) * self.settings.samples
@@ -89,7 +89,7 @@ class SceneSampler:
         side, architecture = self.rows.side, self.model.card.architecture
         memory = memory_of(architecture, side, together, self.pair.bands, area.width)
         seconds = spent * self.steps * -(-calls // together)
-        return Forecast(windows, side, seconds, memory, size)
+        return Forecast(windows, side, seconds, memory)
 
     def strips(
         self, area: Window, scale: Scale, first_row: int, progress: Progress

@@ -47,7 +47,7 @@ def test_amounts():
 
 
 def test_a_forecast_in_words():
-    text = forecast.Forecast(1849, 64, 200.0, 0.9e9, 12e6).text()
+    text = forecast.Forecast(1849, 64, 200.0, 0.9e9).text(12e6)
     assert text == (
         "About 3 min for 1,849 windows of 64 pixels; about 900 MB of memory, up to 12 MB on disk."
     )
