@@ -65,7 +65,7 @@ def test_the_architecture_chooses_the_keys(config, crossdiff):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"width": 32}, "unknown: width"),
+        ({"share_resample": True}, "unknown: share_resample"),
         ({"architecture": "unet"}, "architecture = 'unet'"),
         ({"loss": "qnr"}, "loss = 'qnr'"),
         ({"objective": "half"}, "objective = 'half'"),
@@ -111,6 +111,9 @@ def test_learning_rate_warms_up_and_falls(config):
         ({"batch": 0}, "batch must be at least 1"),
         ({"validate_steps": 300}, "300 steps"),
         ({"width": 40}, "width 40"),
+        ({"ordered": 1.5}, "ordered is a share"),
+        ({"jitter": 0.1}, "jitter is of images of mean 0"),
+        ({"base": "gsa"}, "base = 'gsa'"),
         ({"bands": 5}, "The scene a has 4 bands, the config 5."),
         ({"ratio": 2}, "has the ratio 4, the config 2"),
         ({"patch": 64}, "Patches of 64 pixels are asked for, the largest chips have 32."),
@@ -130,7 +133,7 @@ def test_what_does_not_fit_is_said_in_one_line(
 @pytest.mark.parametrize("name", ["nothing", "nothing.toml"])
 def test_unknown_config_names_the_known(name, start, patches, capsys):
     assert start("train_ssdiff", name, "--patches", patches, "--out", "run") == 1
-    assert ", gf2, landsat-cpu-32, " in capsys.readouterr().err
+    assert ", gf2, landsat-base-cpu, " in capsys.readouterr().err
 
 
 def test_not_toml(start, patches, tmp_path, capsys):

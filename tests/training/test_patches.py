@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 import torch
 from config import read_config
-from patches import KEYS, Patches, check, cut, joined, load, members, turned, whole_chips, windows
+from patches import (
+    KEYS,
+    Patches,
+    check,
+    cut,
+    jittered,
+    joined,
+    load,
+    members,
+    turned,
+    whole_chips,
+    windows,
+)
 from tiny import PERCENTILE, images, write_both, write_scenes
 from whetstone.engine.errors import WhetstoneError
 from whetstone.engine.sensors import SENSORS
@@ -101,6 +113,71 @@ def test_any_bands_are_random_and_agree_between_the_images(config, tmp_path):
         assert len(set(found)) == 4
         orders.add(tuple(found))
     assert len(orders) > 30 and {band for order in orders for band in order} == set(range(8))
+
+
+def test_the_base_comes_for_the_lms(patches, collection):
+    (plain, _), _ = load(patches, None, PLAIN)
+    (scene, _), _ = load(patches, None, PLAIN, "glp")
+    assert torch.allclose(scene.lms, (plain.lms + plain.gt) / 2)
+    assert torch.equal(scene.ms, plain.ms)
+    with pytest.raises(WhetstoneError, match="lacks glp"):
+        load(collection, collection, PLAIN, "glp")
+
+
+def test_bands_of_a_role_come_first(tmp_path):
+    path = write_scenes(tmp_path / "8.h5", bands=8)
+    with h5py.File(path, "a") as file:
+        file["train/a"].attrs["sensor"] = "wv2"
+        file["train/b"].attrs["sensor"] = ""
+    (scene, nameless), _ = load(path, None, {"kind": "standard"})
+    roles = ("blue", "green", "red", "nir")
+    led = scene.led_by(roles)
+    assert led.leads_with(roles) and not scene.leads_with(roles)
+    order = [1, 2, 4, 6, 0, 3, 5, 7]
+    for key in ("lms", "ms", "gt"):
+        assert torch.equal(getattr(led, key), getattr(scene, key)[:, order])
+    assert np.array_equal(led.scale.ms, scale_in(scene, order)) and led.pan is scene.pan
+    assert led.gains == tuple(scene.gains[i] for i in order)
+    assert nameless.led_by(roles) is nameless and not nameless.leads_with(roles)
+
+
+def scale_in(scene, order):
+    return scene.scale.ms[order]
+
+
+def test_a_share_of_the_patches_keeps_the_order_of_the_roles(config, tmp_path):
+    path = write_scenes(tmp_path / "4.h5")
+    train, _ = load(path, None, PLAIN)
+    words = {"any_bands": True, "roles": ["blue", "green", "red", "nir"]}
+    rng = np.random.default_rng(0)
+    for share, least, most in ((0.0, 0, 0.2), (0.6, 0.5, 0.75), (1.0, 1, 1)):
+        tiny = read_config(str(config(ordered=share, **words)))
+        drawn = Patches([scene.led_by(tiny.roles) for scene in train], tiny).draw(200, rng)
+        kept = (drawn.bands == np.arange(4)).all(1).mean()
+        assert least <= kept <= most
+
+
+def test_jitter_moves_all_images_of_a_band_alike(config, patches):
+    train, _ = load(patches, None, {"kind": "standard"})
+    words = {"normalisation": "standard", "limits": None}
+    one, other = (
+        Patches(train, read_config(str(config(jitter=amount, **words)))) for amount in (0.0, 0.4)
+    )
+    drawn = [source.draw(8, np.random.default_rng(3)) for source in (one, other)]
+    assert not torch.equal(drawn[0].pan, drawn[1].pan)
+    plain, moved = drawn[0], jittered(drawn[0], 0.4, np.random.default_rng(4))
+    gains = set()
+    for patch in range(8):
+        for band in range(4):
+            found = []
+            for key in ("lms", "ms", "gt"):
+                a, b = (getattr(d, key)[patch, band].flatten() for d in (plain, moved))
+                gain = (b[1:] - b[:-1]).norm() / (a[1:] - a[:-1]).norm()
+                found += [float(gain), float((b - gain * a).mean())]
+            assert found[:2] == pytest.approx(found[2:4], abs=1e-4)
+            assert found[:2] == pytest.approx(found[4:], abs=1e-4)
+            gains.add(round(found[0], 3))
+    assert len(gains) > 25 and 0.3 < np.std(np.log(list(gains))) < 0.55
 
 
 def test_a_scene_without_truth_has_none(config, tmp_path):

@@ -8,7 +8,9 @@ import pytest
 import torch
 from scenes import Ground, as_type, coarse_grid, ergas, fine_grid, make_pair, read, write
 from torch.nn import functional as F
-from whetstone.engine import DegradeJob, RasterSource, run
+from whetstone.engine import DegradeJob, Progress, RasterSource, run
+from whetstone.engine.classical import Scene
+from whetstone.engine.deep.presharpen import Presharpener
 from whetstone.engine.fields import WindowFields
 from whetstone.engine.pair import open_pair
 from whetstone.engine.raster import backend as make_backend
@@ -55,6 +57,7 @@ def test_a_pair_is_degraded_and_its_ms_is_the_truth(folder, start, backend, tmp_
         "lms": (1, 4, 80, 96),
         "ms": (1, 4, 20, 24),
         "gt": (1, 4, 80, 96),
+        "glp": (1, 4, 80, 96),
     }
     assert np.array_equal(a["gt"][0], read(backend, train / "a_ms.tif")[0])
     files = [RasterSource.of(str(train / f"a_{key}.tif")) for key in ("pan", "ms")]
@@ -122,7 +125,8 @@ def test_full_pairs_as_they_are(folder, start, backend, tmp_path):
         out = tmp_path / f"{name}.h5"
         assert start("prepare_patches", "--full", *words, "--out", out, *flags) == 0
         found[name] = stored(out, "train/a-full")
-        assert set(found[name]) == {"pan", "lms", "ms"} == set(stored(out, "val/b-full"))
+        assert set(found[name]) == {"pan", "lms", "ms", "glp"}
+        assert set(stored(out, "val/b-full")) == {"pan", "lms", "ms", "glp"}
     trusted, moved = found["trusted"], found["moved"]
     assert np.array_equal(trusted["pan"][0], read(backend, train / "a_pan.tif")[0])
     assert np.array_equal(trusted["ms"][0], read(backend, train / "a_ms.tif")[0])
@@ -191,6 +195,49 @@ def test_chips_have_the_inputs_of_pairs(folder, start, backend, tmp_path):
         np.testing.assert_allclose(a[key], chips[key], rtol=1e-6)
     with h5py.File(tmp_path / "p.h5") as file:
         assert file["train/WV3_x"].attrs["sensor"] == "wv3"
+
+
+def test_the_base_is_that_of_a_fusion(folder, start, tmp_path):
+    train = folder("a", truth=True, size=(192, 160))
+    words = ("--train", train, "--no-coregister", "--out", tmp_path / "p.h5")
+    assert start("prepare_patches", *words) == 0
+    a = stored(tmp_path / "p.h5", "train/a")
+    sources = [RasterSource.of(str(train / f"a_{key}.tif")) for key in ("pan", "ms")]
+    with open_pair(*sources) as pair:
+        base, whole = Presharpener(Scene(pair, 1, Progress())), Window(0, 0, 192, 160)
+        want = base.image(pair.read_pan(whole)[0], whole, 1, 1)
+    np.testing.assert_allclose(a["glp"][0], want, rtol=1e-5)
+
+
+def test_truths_are_degraded_anew_to_train_on(folder, start, tmp_path):
+    words = ("--train", folder("a", truth=True, size=(192, 160)))
+    words += ("--val", folder("b", "val", truth=True, size=(64, 64)))
+    words += ("--mtf-gains", 0.2, 0.5, "--out", tmp_path / "p.h5")
+    assert start("prepare_patches", *words) == 0
+    with h5py.File(tmp_path / "p.h5") as file:
+        assert list(file["val"]) == ["b"]
+        assert list(file["train"]) == ["a", "a-mtf0.2", "a-mtf0.5"]
+    a, soft, sharp = (stored(tmp_path / "p.h5", f"train/a{s}") for s in ("", "-mtf0.2", "-mtf0.5"))
+    for key in ("pan", "gt"):
+        assert np.array_equal(a[key], soft[key]) and np.array_equal(a[key], sharp[key])
+    # the scene's own MS has a gain of 0.3
+    assert soft["ms"].std() < a["ms"].std() < sharp["ms"].std()
+    inside = (..., slice(16, -16), slice(16, -16))
+    errors = [np.abs(x["lms"] - x["gt"])[inside].mean() for x in (soft, a, sharp)]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_chips_can_be_held_out(start, tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    pan, ms, gt = (rng.integers(1, 900, s) for s in ((5, 32, 32), (5, 4, 8, 8), (5, 4, 32, 32)))
+    np.savez(tmp_path / "WV3_x.npz", pan=pan, ms=ms, gt=gt)
+    words = ("--train", tmp_path / "WV3_x.npz", "--out", tmp_path / "p.h5")
+    assert start("prepare_patches", *words, "--hold-out-chips", 2) == 0
+    train, val = (stored(tmp_path / "p.h5", n) for n in ("train/WV3_x", "val/WV3_x-held-out"))
+    assert np.array_equal(np.concatenate([train["gt"], val["gt"]]), gt)
+    assert len(val["gt"]) == 2
+    assert start("prepare_patches", *words, "--hold-out-chips", 5) == 1
+    assert "5 of 5 chips cannot be held out" in capsys.readouterr().err
 
 
 def test_missing_pixels_leave_whole_chips(folder, start, tmp_path):

@@ -6,11 +6,13 @@ import csv
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import differing, images, interrupted, state_of
+from whetstone.engine.cards import read_card
 from whetstone.engine.deep import load_model
 
 
@@ -133,6 +135,21 @@ def test_bf16(config, train):
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
     dtypes = {p.dtype for p in load_model(short / "bf16.safetensors").network.parameters()}
     assert dtypes == {torch.float32}
+
+
+def test_a_base_goes_into_the_card_and_bands_into_order(config, train, patches):
+    with h5py.File(patches, "a") as file:
+        for scene in ("train/a", "train/b", "val/c"):
+            file[scene].attrs["roles"] = "red,green,blue,nir"
+    words = {"normalisation": "standard", "limits": [-float("inf"), float("inf")]}
+    more = {"base": "glp", "any_bands": True, "ordered": 1.0, "jitter": 0.2}
+    folder = train(config(roles=["blue", "green", "red", "nir"], **more, **words))
+    card = read_card(folder / "run.json")
+    assert card.base == "glp" and card.roles == ("blue", "green", "red", "nir")
+    lms = train(config(**words), "lms")
+    cards = (card, read_card(lms / "lms.json"))
+    ours, plain = (each.scores["validation"]["c"]["ergas"] for each in cards)
+    assert ours < 0.8 * plain, "the base of these scenes is half the way to the truth"
 
 
 def test_a_loss_that_is_no_number_stops_the_run(config, train, capsys):

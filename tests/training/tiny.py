@@ -61,12 +61,13 @@ def write_config(path, plain=CONFIG, **changes):
 
 
 def images(size=32, bands=4, seed=1):
-    """PAN, LMS, MS and truth of one chip; the LMS is the MS, each pixel repeated."""
+    """PAN, LMS, MS, truth and base of one chip; the LMS is the MS, each pixel repeated."""
     ground = Ground(bands, seed=seed)
     fine, coarse = np.arange(size), 1.5 + 4 * np.arange(size // 4)
     gt, ms = ground.seen(fine, fine), ground.seen(coarse, coarse, 4.0)
     pan = np.tensordot(ground.weights, gt, 1)[None]
-    return {"pan": pan, "lms": ms.repeat(4, 1).repeat(4, 2), "ms": ms, "gt": gt}
+    lms = ms.repeat(4, 1).repeat(4, 2)
+    return {"pan": pan, "lms": lms, "ms": ms, "gt": gt, "glp": (lms + gt) / 2}
 
 
 def write_scenes(path, bands=4, size=32, names=("train/a", "train/b", "val/c")):
