@@ -1,11 +1,11 @@
 # Two commands do it all on a fresh Debian 12 or Ubuntu: `make demo` and `make test`.
 ENGINE := .venv/engine/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench pictures translations package clean
+.PHONY: help setup demo test lint bench benchmark-quality pictures translations package clean
 
 help:     ## list the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1|/' \
-	    | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' \
+	    | awk -F'|' '{ printf "make %-18s %s\n", $$1, $$2 }'
 
 setup:    ## install what is missing: system packages, .venv/engine, .venv/qgis
 	@tools/setup.sh
@@ -22,6 +22,9 @@ lint: setup     ## style, types, oldest Python, Qt 6
 bench: setup    ## speed and memory: against gdal_pansharpen.py, of the deep models, and in the window
 	@missed=0; for each in bench bench_deep bench_crossdiff bench_window; do \
 	    $(ENGINE) tools/$$each.py || missed=1; done; exit $$missed
+
+benchmark-quality: setup ## scores of all methods and bundled models: SCENES="FOLDER..." (and a drawn scene)
+	@SCENES="$(SCENES)" ADAPT="$(ADAPT)" CNN="$(CNN)" tools/benchmark_quality.sh
 
 pictures: setup ## take the pictures of the documentation anew (look at them before committing)
 	@$(ENGINE) tools/pictures.py

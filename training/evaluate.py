@@ -2,7 +2,7 @@
 
     python training/evaluate.py SCENES --methods exp,gsa --models runs/wv3/wv3.safetensors
     python training/evaluate.py SCENES --methods all --models bundled --coregister \\
-        --pictures sheets --markdown scores.md
+        --pictures crops --markdown scores.md
 
 SCENES are folders of <scene>_pan.tif, <scene>_ms.tif and, where the pair is at reduced resolution
 already, <scene>_gt.tif; or single *_pan.tif files. A pair without a truth is scored as it is, and
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 from whetstone.engine import (
     AssessJob,
@@ -59,6 +59,8 @@ ALL = "All sensors"
 ADAPTATION = """
 Adaptation has figures of the first scene of each sensor only: a model is trained on that pair as it
 is fused here, without its truth."""
+#: Where the pictures of a page are, beside it.
+GALLERY = "images/benchmark"
 BUNDLED = "bundled"
 CNN = "cnn-baseline"
 INTRODUCTION = """\
@@ -239,10 +241,18 @@ def arguments() -> argparse.Namespace:
     add("--steps", type=int, nargs="+", default=[], metavar="N", help="of SSDiff; default: its own")
     add("--device", default="auto", help="auto, cpu, cuda[:N] or mps")
     add("--pictures", type=Path, metavar="FOLDER", help="for a crop of each scene by all methods")
-    add("--pictured", nargs="+", default=["*"], metavar="PATTERN", help="scenes (default: all)")
+    add(
+        "--shown",
+        nargs="+",
+        default=[],
+        metavar="PATTERN",
+        help="scenes whose crops go to images/benchmark beside --markdown, which shows them",
+    )
     add("--markdown", type=Path, metavar="FILE", help="for the tables (default: print them)")
     add("--json", type=Path, metavar="FILE", help="for every figure of every scene")
     args = parser.parse_args()
+    if args.shown and not args.markdown:
+        raise WhetstoneError("USAGE", "--shown needs a page to show pictures on: --markdown.")
     if args.cnn and not args.cnn.is_file():
         raise WhetstoneError("USAGE", f"There is no '{args.cnn}'.")
     if any(steps < 1 for steps in args.steps):
@@ -317,11 +327,14 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
 
 def evaluate(
     found: list[Scene], field: list[Entrant], args: argparse.Namespace
-) -> tuple[list[Row], list[Note], list[Path]]:
-    """Every entrant on every scene; what fails is noted and the rest goes on. Also pictures."""
+) -> tuple[list[Row], list[Note], list[str]]:
+    """Every entrant on every scene; what fails is noted and the rest goes on.
+
+    Also the names of the pictures for the page.
+    """
     rows: list[Row] = []
     notes: list[Note] = []
-    shots: list[Path] = []
+    shots: list[str] = []
     seen: set[tuple[str, str]] = set()
     total = sum(len(scene.resolutions(args.resolution)) for scene in found) * len(field)
 
@@ -341,9 +354,10 @@ def evaluate(
                         continue
                     first = (pair.sensor, resolution) not in seen
                     seen.add((pair.sensor, resolution))
-                    sheet = None
-                    if args.pictures and fits(scene.name, args.pictured):
-                        sheet = Sheet(pair.job)
+                    gallery = args.pictures
+                    if fits(scene.name, args.shown):
+                        gallery = args.markdown.parent / GALLERY
+                    sheet = Sheet(pair.job) if gallery else None
                     for entrant in field:
                         if not pair.takes(entrant, resolution, first):
                             bar.update()
@@ -362,9 +376,10 @@ def evaluate(
                                 note(scene, resolution, entrant.name, f"No {', '.join(gaps)}.")
                         bar.update()
                     if sheet and sheet.panels:
-                        args.pictures.mkdir(parents=True, exist_ok=True)
-                        shots.append(args.pictures / f"{scene.name}-{resolution}.png")
-                        sheet.write(shots[-1])
+                        gallery.mkdir(parents=True, exist_ok=True)
+                        sheet.write(gallery / f"{scene.name}-{resolution}.png")
+                        if gallery != args.pictures:
+                            shots.append(f"{scene.name}-{resolution}")
     return rows, notes, shots
 
 
@@ -485,12 +500,13 @@ class Sheet:
         size = (cell[0] * min(self.COLUMNS, len(self.panels)), cell[1] * rows)
         sheet = Image.new("RGB", size, "white")
         draw = ImageDraw.Draw(sheet)
+        font = ImageFont.load_default(13)
         for number, (label, values) in enumerate(self.panels):
             left = number % self.COLUMNS * cell[0] + 3
             top = number // self.COLUMNS * cell[1] + 3
             pixels = (values.transpose(1, 2, 0) * 255).astype(np.uint8)
             crop = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
-            draw.text((left, top), label, fill="black")
+            draw.text((left, top), label, fill="black", font=font)
             sheet.paste(crop, (left, top + self.LABEL))
         sheet.save(path, optimize=True)
 
@@ -546,7 +562,7 @@ def document(
     models: dict[str, dict[str, Any]],
     notes: list[str],
     words: str,
-    shots: list[Path],
+    shots: list[str],
     args: argparse.Namespace,
 ) -> str:
     """The Markdown page."""
@@ -567,11 +583,7 @@ def document(
         text += markdown(table)
     if shots:
         text += ["", "## Pictures", ""]
-        beside = args.markdown.parent.resolve() if args.markdown else Path.cwd()
-        for shot in shots:
-            where = Path(os.path.relpath(shot.resolve(), beside)).as_posix()
-            text += [f"![{shot.stem}]({where})", ""]
-        text.pop()
+        text += [line for shot in shots for line in (f"![{shot}]({GALLERY}/{shot}.png)", "")][:-1]
     if notes:
         text += ["", "## Left out", "", *(f"- {note}" for note in notes)]
     return "\n".join(text) + "\n"

@@ -6,10 +6,13 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from whetstone.engine import CompareJob, RasterSource, result_to_dict, run
+from PIL import Image
+from whetstone.engine import AssessJob, CompareJob, RasterSource, library, result_to_dict, run
 from whetstone.engine.raster import backend as make_backend
 
 ROOT = Path(__file__).parents[2]
@@ -339,3 +342,74 @@ def test_classical_methods_need_no_torch(folder, model):
     done = subprocess.run([*call, "--models", str(model)], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("DEEP_MISSING: ")
+
+
+# -- the benchmark page ---------------------------------------------------------------------------
+
+
+def test_bundled_models_are_scored_where_they_fit(call, folder, monkeypatch, tmp_path, model):
+    bundled = [library.open_model("bundled", model)]
+    monkeypatch.setattr(evaluate, "list_models", lambda: bundled)
+    monkeypatch.setattr(evaluate, "find_local", lambda name: bundled[0])
+    monkeypatch.setattr(library, "model_files", lambda: [("bundled", model)])
+    words = [folder, "--methods", "exp", "--models", "bundled", "--resolution", "reduced"]
+    status, _, data, _ = call(*words)
+    assert status == 0 and not data["notes"]
+    fitted = {row["scene"] for row in data["rows"] if row["method"] == "tiny"}
+    assert fitted == {"GE1_one", "GE1_two", "QB_three"}
+
+
+def test_the_yardstick_is_scored_as_it_fuses(call, folder, tmp_path):
+    import cnn_baseline
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    save_file(cnn_baseline.ResidualCNN().state_dict(), tmp_path / "cnn.safetensors")
+    words = [folder, "--methods", "exp", "--cnn", tmp_path / "cnn.safetensors"]
+    status, _, data, _ = call(*words, "--only", "QB_*", "L8_*")
+    assert status == 0
+    rows = [row for row in data["rows"] if row["method"] == "cnn-baseline"]
+    assert [(row["scene"], row["resolution"]) for row in rows] == [("QB_three", "reduced")]
+    out = tmp_path / "fused.tif"
+    pan, ms, gt = (str(folder / f"QB_three_{kind}.tif") for kind in ("pan", "ms", "gt"))
+    cnn_baseline.fuse(tmp_path / "cnn.safetensors", pan, ms, str(out))
+    job = AssessJob(*(RasterSource.of(p) for p in (str(out), pan, ms, gt)))
+    assert rows[0]["scores"]["ergas"] == pytest.approx(run(job).scores["ergas"])
+
+
+def test_adaptation_is_scored_on_one_scene_per_sensor(call, folder, monkeypatch):
+    asked = []
+
+    def without_adapting(job):
+        if getattr(job, "adapt", 0):
+            asked.append(job)
+            job = replace(job, methods=("gsa",), adapt=0.0)
+        return run(job)
+
+    monkeypatch.setattr(evaluate, "run", without_adapting)
+    status, page, data, _ = call(folder, "--methods", "exp", "--adapt", "2")
+    assert status == 0 and "Adaptation has figures" in page
+    assert [(job.methods, job.adapt) for job in asked] == [(("crossdiff",), 2.0)] * 3
+    name = "crossdiff adapted for 2 minutes"
+    found = [(r["scene"], r["resolution"]) for r in data["rows"] if r["method"] == name]
+    assert found == [("GE1_one", "reduced"), ("L8_four", "reduced"), ("QB_three", "reduced")]
+
+
+def test_pictures_of_every_scene(call, folder, tmp_path):
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    words = [folder, "--methods", "exp,gsa", "--resolution", "reduced", "--pictures", tmp_path / "p"]
+    status, _, _, _ = call(*words, "--shown", "QB_*", "--markdown", page)
+    assert status == 0
+    assert "![QB_three-reduced](images/benchmark/QB_three-reduced.png)" in page.read_text()
+    shown, others = (sorted(p.name for p in d.iterdir()) for d in (
+        page.parent / "images" / "benchmark", tmp_path / "p"
+    ))  # fmt: skip
+    assert shown == ["QB_three-reduced.png"]
+    assert others == ["GE1_one-reduced.png", "GE1_two-reduced.png", "L8_four-reduced.png"]
+    with Image.open(page.parent / "images" / "benchmark" / shown[0]) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    assert pixels.shape[1] == 5 * (32 * 3 + 6), "PAN, MS, truth and two methods"
+    panels = [pixels[30:-10, n * 102 + 3 : n * 102 + 99] for n in range(5)]
+    assert all(panel.std() > 10 for panel in panels)
+    assert np.abs(panels[1].astype(int) - panels[3]).mean() < 2, "exp is the MS"

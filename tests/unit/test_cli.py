@@ -223,7 +223,7 @@ def test_demo_draws_fuses_and_scores(jobs):
     assert cli.main(["demo", "--out-dir", "d"]) == 0
     draw, fuse, assess = jobs
     assert draw == DemoJob("d")
-    assert (fuse.method, fuse.ms.paths) == ("gsa", ("d/ms.tif",))
+    assert (fuse.method, fuse.ms.paths) == ("auto", ("d/ms.tif",))
     assert (assess.fused.paths, assess.reference.paths) == (("o.tif",), ("d/gt.tif",))
 
 

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Scores of all classical methods and all bundled models: on a drawn scene, of which docs/ has pictures,
+# and on the folders of scenes in SCENES, of which build/benchmark has (their images may not be ours).
+# ADAPT: minutes to adapt CrossDiff on one scene per sensor. CNN: weights of training/cnn_baseline.py.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+OUT=build/benchmark
+mkdir -p "$OUT/drawn"
+.venv/engine/bin/whetstone demo --scene-only --out-dir "$OUT/drawn" >/dev/null 2>&1
+for kind in pan ms gt; do mv "$OUT/drawn/$kind.tif" "$OUT/drawn/drawn_$kind.tif"; done
+words=(--methods all --models bundled --coregister)
+# shellcheck disable=SC2206
+[ -z "${CNN:-}" ] || words+=(--cnn "$CNN")
+[ -z "${ADAPT:-}" ] || words+=(--adapt "$ADAPT")
+# shellcheck disable=SC2086
+.venv/engine/bin/python training/evaluate.py "$OUT/drawn" ${SCENES:-} "${words[@]}" \
+    --pictures "$OUT" --shown 'drawn*' \
+    --json "$OUT/scores.json" --markdown docs/benchmarks.md
+printf 'benchmark: docs/benchmarks.md; pictures of your scenes in %s\n' "$OUT"
