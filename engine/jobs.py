@@ -246,7 +246,8 @@ class AdaptResult:
     """A model adapted to a scene.
 
     ``scores`` are figures on the held-out windows by what made the image: "exp", "mtf-glp-fs",
-    "start" (the model it started from, if any) and "adapted". ``ended`` says why training ended:
+    "base" (what the model goes on from, if not "exp"), "start" (the model it started from, if any)
+    and "adapted". ``ended`` says why training ended:
     "time", "steps", "converged" or "cancelled".
     """
 

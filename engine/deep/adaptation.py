@@ -130,6 +130,9 @@ class Adaptation:
             for number, (window, images) in enumerate(zip(chunks.windows, chunks.images))
         ]
         self.scores["mtf-glp-fs"] = score(chunks, sharpened, self.ratio)
+        given = [images.base for images in chunks.images]
+        if any(base is not lms for base, lms in zip(given, enlarged)):
+            self.scores["base"] = score(chunks, given, self.ratio)
         if from_scratch:
             self._train_encoders()
         for part in (self.network.p2m, self.network.m2p):

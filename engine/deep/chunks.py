@@ -7,23 +7,26 @@ PAN grid and have the measured MS instead. In both the PAN is moved onto the MS.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple, cast
 
 import numpy as np
 
 from ..degrade import sampled
 from ..errors import Cancelled, WhetstoneError
-from ..interpolation import lagrange_taps, resample
+from ..interpolation import lagrange_taps, reach, resample
 from ..mtf import product_kernel
+from ..pair import Geometry, Pair
 from ..registration import moved_pan
 from ..tiling import grid, scattered
 from ..types import Window
 from .crossdiff import REACH, STRIDE
 from .inputs import Scale, read_pan_and_lms, scale_of
+from .presharpen import Presharpener
 
 if TYPE_CHECKING:
-    from ..pair import Pair
+    from ..raster.source import Source
     from ..registration import Shift
     from ..types import Array, Progress
 
@@ -42,6 +45,7 @@ class Images(NamedTuple):
 
     pan: Array  # (h, w)
     lms: Array  # (B, h, w)
+    base: Array  # (B, h, w), what a model gets for the LMS; mostly that itself
     truth: Array | None  # (B, h, w)
     valid: Array | None  # (h, w)
     ms: Array  # (B, h', w')
@@ -51,64 +55,108 @@ class Images(NamedTuple):
 
 #: Reads a window of the grid that is trained on.
 Read = Callable[[Window], Images]
+#: Makes the base of a pair.
+BaseOf = Callable[[Pair], Presharpener]
 
 
-def reduced(pair: Pair, shift: Shift | None) -> tuple[Window, Read]:
-    """The area of the MS that has pixels on the PAN, and how its reduced windows are read."""
-    ratio = max(round(pair.ratio), 2)
-    info = pair.ms.info
-    area = pair.geometry.ms_window(pair.scene).intersect(Window(0, 0, info.width, info.height))
-    pan_kernel = [product_kernel(pair.sensor.pan_gain, pair.ratio)]
-    kernels = [product_kernel(gain, ratio) for gain in pair.sensor.ms_gains]
-    move = (0.0, 0.0) if shift is None else (shift.dy, shift.dx)
-    phase = (ratio - 1) / 2
+class ReducedPair(Pair):
+    """A pair as its own reduced form: PAN on the grid of the MS, and the MS on a coarser one."""
+
+    def __init__(self, pair: Pair, shift: Shift | None) -> None:
+        self.__dict__.update(pair.__dict__)
+        self._whole = pair
+        ratio, info = max(round(pair.ratio), 2), pair.ms.info
+        self.geometry = Geometry((float(ratio),) * 2, ((ratio - 1) / 2,) * 2)
+        self.scene = pair.geometry.ms_window(pair.scene).intersect(
+            Window(0, 0, info.width, info.height)
+        )
+        small = replace(info, width=info.width // ratio, height=info.height // ratio)
+        self.ms = cast("Source", SimpleNamespace(info=small))  # nobody reads it but we
+        self._pan_kernel = [product_kernel(pair.sensor.pan_gain, pair.ratio)]
+        self._kernels = [product_kernel(gain, ratio) for gain in pair.sensor.ms_gains]
+        self._move = (0.0, 0.0) if shift is None else (shift.dx, shift.dy)
+
+    def read_pan(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
+        """PAN (h, w) through its MTF at the MS pixel centres, and its validity."""
+        rows, cols = (
+            self._whole.geometry.pan_position(axis, index) + self._move[axis]
+            for axis, index in _indices(window)
+        )
+        values, valid = sampled(self._whole.read_pan, rows, cols, self._pan_kernel)
+        return values[0], valid
+
+    def read_ms(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
+        """MS (B, h, w) through the MTF of its bands on the coarser grid, and its validity."""
+        rows, cols = (self.geometry.pan_position(axis, index) for axis, index in _indices(window))
+        return sampled(self._whole.read_ms, rows, cols, self._kernels)
+
+
+class ShiftedPair(Pair):
+    """A pair whose PAN is moved onto the MS."""
+
+    def __init__(self, pair: Pair, shift: Shift) -> None:
+        self.__dict__.update(pair.__dict__)
+        self._whole, self._shift = pair, shift
+
+    def read_pan(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
+        """The moved PAN (h, w) and its validity."""
+        return moved_pan(self._whole, window, self._shift)
+
+
+def _indices(window: Window) -> tuple[tuple[int, Array], tuple[int, Array]]:
+    """(axis, pixel indices) of the rows and of the columns of a window."""
+    rows = np.arange(window.row, window.row + window.height)
+    return (1, rows), (0, np.arange(window.col, window.col + window.width))
+
+
+def reduced(
+    pair: Pair, shift: Shift | None, base_of: BaseOf | None = None
+) -> tuple[Window, Read]:
+    """The area of the MS that has pixels on the PAN, and how its reduced windows are read.
+
+    ``base_of`` makes what comes in place of the LMS.
+    """
+    small = ReducedPair(pair, shift)
+    base = base_of(small) if base_of else None
+    place = small.geometry.ms_position
 
     def read(window: Window) -> Images:
         truth, valid = pair.read_ms(window)
-        places, coarse, up = [], [], []
-        for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width)):
-            index = np.arange(start, start + size)
-            places.append(pair.geometry.pan_position(axis, index) + move[1 - axis])
-            taps = lagrange_taps((index - phase) / ratio)
-            coarse.append(ratio * np.arange(taps.first, taps.stop) + phase)
-            up.append(taps.shifted(taps.first))
-        pan, pan_valid = sampled(pair.read_pan, places[0], places[1], pan_kernel)
-        small, small_valid = sampled(pair.read_ms, coarse[0], coarse[1], kernels)
-        lms = resample(small, *up)
-        first = [round((where[0] - phase) / ratio) for where in coarse]
+        pan, pan_valid = small.read_pan(window)
+        rows, cols = (lagrange_taps(place(axis, index)) for axis, index in _indices(window))
+        around = reach(rows, cols)
+        ms, ms_valid = small.read_ms(around)
+        lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
+        given = base.image(pan, window, 0, 0) if base else lms
         masks = [m for m in (valid, pan_valid) if m is not None]
-        if small_valid is not None:  # a reduced pixel counts for all that it covers
-            rows, cols = (
-                np.rint((np.arange(start, start + size) - phase) / ratio).astype(int) - begin
-                for start, size, begin in (
-                    (window.row, window.height, first[0]),
-                    (window.col, window.width, first[1]),
-                )
-            )
-            masks.append(small_valid[np.ix_(rows, cols)])
+        if ms_valid is not None:  # a reduced pixel counts for all that it covers
+            near = [np.rint(place(axis, index)).astype(int) for axis, index in _indices(window)]
+            masks.append(ms_valid[np.ix_(near[0] - around.row, near[1] - around.col)])
         both = np.logical_and.reduce(masks) if masks else None
-        around = Window(first[1], first[0], small.shape[2], small.shape[1])
-        return Images(pan[0], lms, truth, both, small, _counts(coarse, window, both), around)
+        centres = [small.geometry.pan_position(axis, index) for axis, index in _indices(around)]
+        return Images(pan, lms, given, truth, both, ms, _counts(centres, window, both), around)
 
-    return area, read
+    return small.scene, read
 
 
-def full(pair: Pair, shift: Shift | None) -> tuple[Window, Read]:
-    """The scene, and how its windows are read as they are, without a truth."""
+def full(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> tuple[Window, Read]:
+    """The scene, and how its windows are read as they are, without a truth.
+
+    ``base_of`` makes what comes in place of the LMS.
+    """
+    whole = pair if shift is None else ShiftedPair(pair, shift)
+    base = base_of(whole) if base_of else None
 
     def read(window: Window) -> Images:
-        pan, lms, valid = read_pan_and_lms(pair, window, REACH)
-        if shift is not None:
-            pan, pan_valid = moved_pan(pair, window, shift)
-            if pan_valid is not None:
-                valid = pan_valid if valid is None else valid & pan_valid
+        pan, lms, valid = read_pan_and_lms(whole, window, REACH)
+        given = read_pan_and_lms(whole, window, REACH, base)[1] if base else lms
+        unmoved = pair.read_pan(window)[1] if shift else None
+        if unmoved is not None:
+            valid = unmoved if valid is None else valid & unmoved
         around = pair.geometry.ms_window(window).expand(2)
         ms, _ = pair.read_ms(around)
-        centres = [
-            pair.geometry.pan_position(axis, np.arange(start, start + size))
-            for axis, start, size in ((1, around.row, around.height), (0, around.col, around.width))
-        ]
-        return Images(pan, lms, None, valid, ms, _counts(centres, window, valid), around)
+        centres = [pair.geometry.pan_position(axis, index) for axis, index in _indices(around)]
+        return Images(pan, lms, given, None, valid, ms, _counts(centres, window, valid), around)
 
     return pair.scene, read
 

@@ -21,7 +21,8 @@ class Domain:
         self.chunks, self.scale, self.device = chunks, scale, device
         images = chunks.images
         self.pan = self._tensor([self.scale.of_pan(i.pan)[None] for i in images])
-        self.lms = self._tensor([self.scale.of_image(i.lms) for i in images])
+        #: The LMS, or what comes in its place.
+        self.lms = self._tensor([self.scale.of_image(i.base) for i in images])
         truths = [self.scale.of_image(i.truth) for i in images if i.truth is not None]
         #: PAN, LMS and, of windows that have one, the truth.
         self.images = [self.pan, self.lms, *([self._tensor(truths)] if truths else [])]

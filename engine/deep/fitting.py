@@ -12,15 +12,17 @@ import torch
 
 from .. import __version__
 from ..cards import Card
+from ..classical import Scene
 from ..errors import WhetstoneError
 from ..library import RATIO_TOLERANCE, LocalModel, list_models
-from ..types import PartOfProgress
+from ..types import PartOfProgress, Progress
 from . import device as machine
 from .adaptation import Adaptation, Outcome
 from .chunks import full, read_chunks, reduced
 from .crossdiff import CrossDiff
 from .inputs import as_fixed
 from .models import find_model
+from .presharpen import Presharpener
 from .statistics import statistics
 from .weights import build_network, load_weights, save_model
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from ..jobs import AdaptJob
     from ..pair import Pair
     from ..registration import Shift
-    from ..types import Progress
 
 SCRATCH = "scratch"
 
@@ -65,13 +66,6 @@ def find_start(job: AdaptJob, pair: Pair, progress: Progress) -> Start:
             f"image, it must be a CrossDiff model of {pair.bands}.",
             f"Name another one, or start with --from {SCRATCH}.",
         )
-    if card.base != "lms":
-        raise WhetstoneError(
-            "MODEL_MISMATCH",
-            f"{found.name} sharpens an image that is sharpened already (base {card.base}); "
-            "adaptation knows models of the LMS only.",
-            f"Name another one, or start with --from {SCRATCH}.",
-        )
     if _reordered(card, pair):
         raise WhetstoneError(
             "MODEL_MISMATCH",
@@ -92,7 +86,6 @@ def _best_fit(pair: Pair) -> LocalModel | None:
         and abs(pair.ratio / model.card.ratio - 1) <= RATIO_TOLERANCE
         and not _reordered(model.card, pair)
         and model.card.normalisation["kind"] != "fixed"  # of another scene
-        and model.card.base == "lms"
     ]
 
     def badness(model: LocalModel) -> tuple[bool, float]:
@@ -131,8 +124,13 @@ def fit(
         load_weights(start.model.path, start.model.card, network)
     try:
         first, second = (PartOfProgress(progress, a, a + 0.015) for a in (0.02, 0.035))
-        small = read_chunks(*reduced(pair, shift), hold_out=True, progress=first)
-        large = read_chunks(*full(pair, shift), hold_out=False, progress=second)
+
+        def base_of(seen: Pair) -> Presharpener:
+            return Presharpener(Scene(seen, threads, Progress()))
+
+        make = base_of if card.base == "glp" else None
+        small = read_chunks(*reduced(pair, shift, make), hold_out=True, progress=first)
+        large = read_chunks(*full(pair, shift, make), hold_out=False, progress=second)
         left = deadline - time.monotonic()
         if left <= 0:
             raise WhetstoneError(
@@ -195,6 +193,7 @@ def _card(job: AdaptJob, pair: Pair, start: Start) -> Card:
             parameters={"bands": pair.bands, "centred": True},
             bands=pair.bands,
             normalisation={"kind": "standard"},
+            base="glp",
             statistics="model",
             limits=(None, None),
             training=facts,

@@ -99,14 +99,15 @@ def left_in(folder):
 
 
 class Scripted:
-    """Stands in for ``score``: 3 for both yardsticks, then ERGAS as listed, the last one on."""
+    """Stands in for ``score``: 3 for the yardsticks, then ERGAS as listed, the last one on."""
 
-    def __init__(self, *values):
-        self.values, self.calls = values, 0
+    def __init__(self, *values, yardsticks=2):
+        self.values, self.yardsticks, self.calls = values, yardsticks, 0
 
     def __call__(self, chunks, images, ratio):
         self.calls += 1
         value = 3.0
-        if self.calls > 2:
-            value = self.values[min(self.calls - 3, len(self.values) - 1)]
+        if self.calls > self.yardsticks:
+            at = self.calls - self.yardsticks - 1
+            value = self.values[min(at, len(self.values) - 1)]
         return {"ergas": value, "sam": 1.0, "q2n": 0.9}

@@ -88,7 +88,7 @@ def test_training_beats_the_plain_enlargement(trained):
     assert trained.status == 0
     assert (answer["steps"], answer["ended"], answer["start"]) == (STEPS, "steps", None)
     assert (answer["bands"], answer["ratio"], answer["name"]) == (4, 4.0, "mine")
-    assert set(answer["scores"]) == {"exp", "mtf-glp-fs", "adapted"}
+    assert set(answer["scores"]) == {"exp", "mtf-glp-fs", "base", "adapted"}
     exp, adapted = (answer["scores"][name] for name in ("exp", "adapted"))
     assert adapted["ergas"] < 0.9 * exp["ergas"]
     assert adapted["q2n"] > exp["q2n"]

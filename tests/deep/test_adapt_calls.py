@@ -151,7 +151,7 @@ def test_a_shift_is_told_and_learnt_with(quick, monkeypatch, backend, tmp_path):
     from whetstone.engine.deep import fitting
 
     monkeypatch.setattr(
-        fitting, "full", lambda pair, shift: asked.append(shift) or full(pair, shift)
+        fitting, "full", lambda pair, shift, base: asked.append(shift) or full(pair, shift, base)
     )
     result = run(job_of(pair, tmp_path / "m.safetensors", sensor="generic"))
     assert asked[0].dx == pytest.approx(1.5, abs=0.2)

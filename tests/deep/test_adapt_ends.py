@@ -47,7 +47,7 @@ def scripted(monkeypatch):
     fewer_patches(monkeypatch)
 
     def use(*values):
-        monkeypatch.setattr(adaptation, "score", Scripted(*values))
+        monkeypatch.setattr(adaptation, "score", Scripted(*values, yardsticks=3))
 
     return use
 

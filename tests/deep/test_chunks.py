@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import Ground, make_pair, read
+from scenes import Ground, ergas, make_pair, read
 from whetstone.engine import Progress, WhetstoneError, run
 from whetstone.engine.classical import Scene
 from whetstone.engine.deep import chunks as chunks_module
 from whetstone.engine.deep.chunks import STEP, Images, full, read_chunks, reduced
 from whetstone.engine.deep.inputs import estimate_scale
+from whetstone.engine.deep.presharpen import Presharpener
 from whetstone.engine.errors import Cancelled
 from whetstone.engine.jobs import DegradeJob, RasterSource
 from whetstone.engine.pair import open_pair
@@ -217,7 +218,7 @@ def drawn_area(width, height, valid=None, detail=None, col=3, row=5):
         pan = pan * (1 if detail is None else detail(window))
         good = None if valid is None else valid(rows, cols)
         bands = np.stack([rows, cols]).astype(np.float32)
-        return Images(pan, bands, bands, good, bands, good, window)
+        return Images(pan, bands, bands, bands, good, bands, good, window)
 
     return Window(col, row, width, height), read_window
 
@@ -366,3 +367,40 @@ def test_the_scale_is_that_of_the_pair(tmp_path, backend, holed):
             np.testing.assert_allclose(ours.ms, theirs.ms, rtol=tolerance)
             assert ours.pan_offset == pytest.approx(theirs.pan_offset, rel=0.01)
             np.testing.assert_allclose(ours.ms_offset, theirs.ms_offset, rtol=0.01)
+
+
+@pytest.mark.parametrize("ratio", [4.0, 2.0])
+def test_reduced_windows_have_the_base_of_the_reduced_pair(tmp_path, backend, ratio):
+    """The same as of the pair that ``degrade`` writes, away from its borders."""
+    made = make_pair(backend, tmp_path, (256 * int(ratio) // 2,) * 2, ratio, dtype="float32")
+    job = made.job(tmp_path / "x.tif")
+    small = run(DegradeJob(job.pan, job.ms, str(tmp_path / "small"), "generic"))
+
+    def base_of(pair):
+        return Presharpener(Scene(pair, 1, Progress()))
+
+    with open_pair(job.pan, job.ms, sensor="generic") as pair:
+        area, read_window = reduced(pair, None, base_of)
+        images = read_window(area)
+    with open_pair(*(RasterSource.of(p) for p in (small.pan, small.ms)), sensor="generic") as pair:
+        want = base_of(pair)
+        pan, _ = pair.read_pan(area)
+        base = want.image(pan, area, 1, 1)
+    inside = (..., slice(32, -32), slice(32, -32))
+    assert np.abs(images.base - base)[inside].max() < 0.02 * base.std()
+    assert ergas(images.base, images.truth) < 0.9 * ergas(images.lms, images.truth)
+
+
+def test_full_windows_have_the_base_of_the_moved_pan(tmp_path, backend):
+    plain, moved = (
+        make_pair(backend, tmp_path / name, (192, 192), shift=shift, dtype="float32")
+        for name, shift in (("plain", (0, 0)), ("moved", (1.25, -0.5)))
+    )
+    found = []
+    for made, shift in ((plain, None), (moved, Shift(1.25, -0.5, 1.0, 0.0))):
+        job = made.job(tmp_path / "x.tif")
+        with open_pair(job.pan, job.ms, sensor="generic") as pair:
+            make = full(pair, shift, lambda seen: Presharpener(Scene(seen, 1, Progress())))[1]
+            found.append(make(Window(48, 48, 96, 96)))
+    assert np.abs(found[0].base - found[1].base).max() < 0.05 * found[0].base.std()
+    assert np.array_equal(found[0].lms, found[1].lms)

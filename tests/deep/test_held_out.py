@@ -103,7 +103,7 @@ def test_invalid_pixels_do_not_weigh():
     lms = np.where(valid, 400 + 2 * detail, 900)[None].astype(float)
 
     def injected(pan, valid):
-        images = Images(pan, lms, None, valid, lms, np.ones(pan.shape, bool), whole)
+        images = Images(pan, lms, lms, None, valid, lms, np.ones(pan.shape, bool), whole)
         return (glp(images, whole, GAINS[:1], 4) - lms)[0][far]
 
     one, two = (injected(pan, valid) for pan in pans)
@@ -116,5 +116,5 @@ def test_invalid_pixels_do_not_weigh():
 def test_a_flat_pan_adds_nothing():
     lms = np.random.default_rng(4).normal(500, 50, (3, 64, 64))
     flat, window = np.full((64, 64), 700.0), Window(0, 0, 64, 64)
-    images = Images(flat, lms, None, None, lms, flat > 0, window)
+    images = Images(flat, lms, lms, None, None, lms, flat > 0, window)
     np.testing.assert_allclose(glp(images, window, (0.3, 0.25, 0.2), 4), lms, atol=1e-6)
