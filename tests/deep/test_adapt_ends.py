@@ -46,8 +46,8 @@ def small(tmp_path_factory, backend):
 def scripted(monkeypatch):
     fewer_patches(monkeypatch)
 
-    def use(*values):
-        monkeypatch.setattr(adaptation, "score", Scripted(*values, yardsticks=3))
+    def use(*values, yardsticks=3):
+        monkeypatch.setattr(adaptation, "score", Scripted(*values, yardsticks=yardsticks))
 
     return use
 
@@ -162,7 +162,10 @@ def test_learning_the_scene_can_be_cancelled(scripted, monkeypatch, small, tmp_p
 @pytest.mark.parametrize("start", ["scratch", "base"])
 def test_a_model_that_is_no_better_is_refused(scripted, home, small, tmp_path, start):
     crossdiff_model(home / "base.safetensors")
-    scripted(*((2.0, 2.5) if start == "base" else (3.5,)))
+    if start == "base":
+        scripted(2.0, 2.5, yardsticks=2)
+    else:
+        scripted(3.5)
     out = tmp_path / "m.safetensors"
     out.write_bytes(b"old")
     with pytest.raises(WhetstoneError) as caught:
