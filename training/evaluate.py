@@ -43,10 +43,10 @@ from whetstone.engine import (
     run,
 )
 from whetstone.engine.compare import registered
+from whetstone.engine.fields import WindowFields
 from whetstone.engine.library import describe_fit, find_local, list_models
 from whetstone.engine.methods import CLASSICAL, DEEP, find_method
 from whetstone.engine.pair import open_pair
-from whetstone.engine.fields import WindowFields
 from whetstone.engine.report.figures import DASH, FIGURES
 from whetstone.engine.report.views import true_colour
 from whetstone.engine.tiling import grid
@@ -296,9 +296,7 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
     models: dict[str, dict[str, Any]] = {}
     shipped = [model.name for model in list_models() if model.where == BUNDLED]
     asked = [(name, name == BUNDLED) for name in args.models]
-    asked = [
-        (name, one) for word, one in asked for name in (shipped if one else [word])
-    ]
+    asked = [(name, one) for word, one in asked for name in (shipped if one else [word])]
     for wanted, bundled in dict(asked).items():
         card = deep.part("models").find_model(wanted).card
         name = wanted if card.name in (*methods, *models) else card.name

@@ -81,9 +81,7 @@ class Chips:
         first = [mine.index(role) for role in roles]
         order = first + [band for band in range(self.bands) if band not in first]
         images = {
-            key: image[:, order]
-            for key in KEYS[1:]
-            if (image := getattr(self, key)) is not None
+            key: image[:, order] for key in KEYS[1:] if (image := getattr(self, key)) is not None
         }
         scale = replace(self.scale, ms=self.scale.ms[order], ms_offset=self.scale.ms_offset[order])
         return replace(self, roles=tuple(mine[i] for i in order), scale=scale, **images)

@@ -109,9 +109,7 @@ def _indices(window: Window) -> tuple[tuple[int, Array], tuple[int, Array]]:
     return (1, rows), (0, np.arange(window.col, window.col + window.width))
 
 
-def reduced(
-    pair: Pair, shift: Shift | None, base_of: BaseOf | None = None
-) -> tuple[Window, Read]:
+def reduced(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> tuple[Window, Read]:
     """The area of the MS that has pixels on the PAN, and how its reduced windows are read.
 
     ``base_of`` makes what comes in place of the LMS.

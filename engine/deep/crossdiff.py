@@ -60,7 +60,13 @@ class CrossDiff(nn.Module):
     ) -> None:
         super().__init__()
         good = bands >= 1 and timesteps and all(1 <= t <= TIMESTEPS for t in timesteps)
-        if not good or width < 4 or width % 4 or finest_level not in FINEST_LEVELS or gate not in GATES:
+        if (
+            not good
+            or width < 4
+            or width % 4
+            or finest_level not in FINEST_LEVELS
+            or gate not in GATES
+        ):
             raise ValueError(
                 f"bands {bands}, timesteps {timesteps}, finest_level {finest_level!r}, gate "
                 f"{gate!r} and width {width} do not fit"

@@ -6,8 +6,6 @@ must be nearer to the truth than plain enlargement, and leaves no pattern of its
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scenes import coarse_grid, fine_grid, read, source, write
@@ -27,7 +25,7 @@ def drawn(request, tmp_path_factory, backend):
 def clouds(image):
     """Two bright, flat blobs, as a share of the image."""
     height, width = image.shape[1:]
-    y, x = np.mgrid[:1:height * 1j, :1:width * 1j]
+    y, x = np.mgrid[: 1 : height * 1j, : 1 : width * 1j]
     near = np.maximum(
         np.exp(-(((x - 0.3) / 0.12) ** 2 + ((y - 0.35) / 0.1) ** 2)),
         np.exp(-(((x - 0.75) / 0.1) ** 2 + ((y - 0.7) / 0.14) ** 2)),
@@ -87,4 +85,11 @@ def test_colours_are_those_of_the_ms(drawn, kind, tmp_path, backend):
     model, _ = figures(tmp_path, backend, ratio, images, "ssdiff", model=MODELS[ratio])
     gsa, _ = figures(tmp_path, backend, ratio, images, "gsa")
     exp, _ = figures(tmp_path, backend, ratio, images, "exp")
-    print(kind, ratio, *(f"{n} {s['ergas']:.3f} {s['sam']:.3f} r {s['r_ergas']:.3f} {s['r_sam']:.3f}|" for n,s in (("model",model),("gsa",gsa),("exp",exp))))
+    print(
+        kind,
+        ratio,
+        *(
+            f"{n} {s['ergas']:.3f} {s['sam']:.3f} r {s['r_ergas']:.3f} {s['r_sam']:.3f}|"
+            for n, s in (("model", model), ("gsa", gsa), ("exp", exp))
+        ),
+    )

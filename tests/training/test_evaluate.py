@@ -398,7 +398,15 @@ def test_adaptation_is_scored_on_one_scene_per_sensor(call, folder, monkeypatch)
 def test_pictures_of_every_scene(call, folder, tmp_path):
     page = tmp_path / "docs" / "page.md"
     page.parent.mkdir()
-    words = [folder, "--methods", "exp,gsa", "--resolution", "reduced", "--pictures", tmp_path / "p"]
+    words = [
+        folder,
+        "--methods",
+        "exp,gsa",
+        "--resolution",
+        "reduced",
+        "--pictures",
+        tmp_path / "p",
+    ]
     status, _, _, _ = call(*words, "--shown", "QB_*", "--markdown", page)
     assert status == 0
     assert "![QB_three-reduced](images/benchmark/QB_three-reduced.png)" in page.read_text()
