@@ -25,8 +25,9 @@ say "drawing a scene: pan.tif, ms.tif and the truth gt.tif"
 .venv/engine/bin/whetstone demo --out-dir "$OUT" --scene-only >>"$LOG"
 say "starting QGIS Processing with the plugin"
 "$QGIS_PROCESS" plugins enable whetstone >>"$LOG" 2>&1
-say "fusing through QGIS (whetstone:classical)"
-qgis run whetstone:classical -- PAN="$OUT/pan.tif" MS="$OUT/ms.tif" OUTPUT="$OUT/fused.tif" \
+say "fusing through QGIS (whetstone:ssdiff, as 'whetstone fuse' would choose)"
+export WHETSTONE_ENGINE_PYTHON="$ROOT/.venv/engine/bin/python"
+qgis run whetstone:ssdiff -- PAN="$OUT/pan.tif" MS="$OUT/ms.tif" OUTPUT="$OUT/fused.tif" \
     >"$ROOT/build/fused.json"
 say "scoring through QGIS (whetstone:assess)"
 qgis run whetstone:assess -- FUSED="$OUT/fused.tif" PAN="$OUT/pan.tif" MS="$OUT/ms.tif" \

@@ -1,6 +1,6 @@
 """A plain residual CNN, the yardstick of the diffusion models: train it, or fuse a pair with it.
 
-    python training/cnn_baseline.py --patches patches.h5 --only 'QB_mmfn-rr-*' --out cnn-qb.safetensors
+    python training/cnn_baseline.py --patches patches.h5 --only 'QB_mmfn-rr-*' --out qb.safetensors
     python training/cnn_baseline.py --patches patches.h5 --any-bands --out cnn.safetensors
 
 Ten convolutions of 48 channels see PAN and the bicubically enlarged MS of four bands and add their
