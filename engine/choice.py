@@ -2,19 +2,20 @@
 
 The bundled models measure better than the classical methods (docs/benchmarks.md), so a model is
 taken where one fits the pair, torch is there, and the wait is bearable; otherwise MTF-GLP-FS, the
-best of the fast classical methods there.
+best of the fast classical methods there. Where the job sets what only a model can do, there is no
+otherwise.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from . import deep
 from .errors import WhetstoneError
-from .library import choose_model, find_local
-from .methods import DEEP
+from .library import address, choose_model, find_local
+from .methods import DEEP, DEEP_FIELDS, OWN_FIELDS
 
 if TYPE_CHECKING:
     from .jobs import FuseJob
@@ -28,29 +29,64 @@ MOST_SECONDS = 15 * 60
 
 
 def choose(job: FuseJob, pair: Pair) -> tuple[FuseJob, str]:
-    """The job with a method, and why that one in one sentence."""
+    """The job with a method, and why that one in one sentence.
+
+    Raises:
+        WhetstoneError: ``MODEL_MISSING``, ``DEEP_MISSING`` where it must be a model.
+    """
     if job.model:
-        return _by_model(job)
+        return _by_model(job, pair)
     if job.protocol == "toolbox":
-        return classical(job, "the toolbox protocol is that of classical methods")
-    for architecture in DEEP:
-        with suppress(WhetstoneError):
-            found, _ = choose_model(architecture, pair.bands, pair.ratio, pair.sensor.key)
-            if find_spec("torch") is None:
-                reason = f"the model {found.name} fits, but torch is not installed"
-                return classical(job, f'{reason} (pip install ".[deep]")')
-            job = replace(job, method=architecture, model=found.name)
-            return job, f"Method {architecture}: the model {found.name} fits this pair."
-    return classical(job, f"no model here fits {pair.bands} bands at ratio {pair.ratio:.4g}")
+        return give_way(job, "the toolbox protocol is that of classical methods")
+    kinds = [kind for kind in DEEP if not _foreign(job, kind)]
+    trouble: WhetstoneError | None = None
+    for architecture in kinds:
+        try:
+            found, _ = choose_model(
+                architecture, pair.bands, pair.ratio, pair.sensor.key, unasked=True
+            )
+        except WhetstoneError as error:
+            trouble = trouble or error
+            continue
+        if find_spec("torch") is None:
+            if needs_model(job):
+                raise deep.missing("torch")
+            reason = f"the model {found.name} fits, but torch is not installed"
+            return give_way(job, f'{reason} (pip install ".[deep]")')
+        job = replace(job, method=architecture, model=found.name)
+        return job, f"Method {architecture}: the model {found.name} fits this pair."
+    if trouble and needs_model(job):
+        raise trouble
+    return give_way(job, f"no model here fits {pair.bands} bands at ratio {pair.ratio:.4g}")
 
 
-def classical(job: FuseJob, reason: str) -> tuple[FuseJob, str]:
+def give_way(job: FuseJob, reason: str) -> tuple[FuseJob, str]:
     """The job with the classical default, and why."""
     return replace(job, method=CLASSICAL, model=None), f"Method {CLASSICAL}: {reason}."
 
 
-def _by_model(job: FuseJob) -> tuple[FuseJob, str]:
-    """The method of the model that a job names; one that is not here yet is a matter of fusion."""
-    found = find_local(str(job.model))
-    architecture = found.card.architecture if found else next(iter(DEEP))
+def needs_model(job: FuseJob) -> bool:
+    """Whether a job sets what only models can do."""
+    own = [name for names in OWN_FIELDS.values() for name in names]
+    return bool(_set(job) & {*DEEP_FIELDS, *own})
+
+
+def _foreign(job: FuseJob, architecture: str) -> bool:
+    """Whether a job sets what only models of another architecture can do."""
+    others = {n for kind, names in OWN_FIELDS.items() if kind != architecture for n in names}
+    return bool(_set(job) & others)
+
+
+def _set(job: FuseJob) -> set[str]:
+    """The fields of a job that are not as they are by default."""
+    return {f.name for f in fields(job) if getattr(job, f.name) != f.default}
+
+
+def _by_model(job: FuseJob, pair: Pair) -> tuple[FuseJob, str]:
+    """The method of the model that a job names; one that is elsewhere is fetched."""
+    name = str(job.model)
+    found = None if address(name) else find_local(name)
+    if found is None:
+        found = deep.part("models").find_model(name, pair.progress)
+    architecture = found.card.architecture
     return replace(job, method=architecture), f"Method {architecture}: that of the model."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Sequence
 
+from .choice import AUTO
 from .errors import WhetstoneError
 from .flags import WrongCall
 from .jobs import (
@@ -70,7 +71,7 @@ def job_from_args(args: argparse.Namespace) -> Job:
         )
     return FuseJob(
         out=args.out,
-        method=_method_name(args.method),
+        method=AUTO if args.method.lower() == AUTO else _method_name(args.method),
         bounds=_bounds(args.bounds),
         dtype=args.dtype,
         format=args.format,
@@ -135,11 +136,10 @@ def _method_names(text: str) -> tuple[str, ...]:
 
 
 def _method_name(text: str) -> str:
-    from .choice import AUTO
     from .methods import find_method
 
     try:
-        return AUTO if text == AUTO else find_method(text).name
+        return find_method(text).name
     except WhetstoneError as error:
         raise WrongCall(error.code, error.message, error.hint) from None
 

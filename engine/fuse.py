@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__
-from .choice import AUTO, MOST_SECONDS, choose, classical
+from .choice import AUTO, MOST_SECONDS, choose, give_way, needs_model
 from .classical import Scene
 from .errors import WhetstoneError
 from .fields import Fields, fields
 from .jobs import FuseJob, FuseResult, job_to_json
-from .methods import OWN_FIELDS, DeepMethod, find_method
+from .methods import DEEP_FIELDS, OWN_FIELDS, DeepMethod, find_method
 from .pair import Pair, open_pair
 from .radiometry import output_dtype, output_nodata, to_output
 from .raster.model import BandInfo, OutputSpec
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 #: The tag under which an output carries the job that made it.
 JOB_TAG = "WHETSTONE_JOB"
 MIN_BLOCK, MAX_BLOCK = 64, 4096
-#: Fields of a job that would be ignored by a classical method (seed and device do no harm).
-_DEEP_ONLY = ("model", "samples", "uncertainty", "consistency", "precision")
 #: Tags that describe the input file rather than the image.
 _OWN_TAGS = ("AREA_OR_POINT", "TIFFTAG_", "OVR_", "STATISTICS_", "WHETSTONE_")
 
@@ -131,9 +129,10 @@ def _method(
 ) -> tuple[FuseJob, DeepFusion | None, Forecast | None, list[str]]:
     """The job with its method, a deep one ready to run with its forecast, and why this one.
 
-    A model that nobody asked for gives way to a classical method where it would take too long.
+    A model that nobody asked for gives way to a classical method where it cannot be run here, or
+    would take too long.
     """
-    unasked = job.method == AUTO and job.model is None
+    unasked = job.method == AUTO and not job.model and not needs_model(job)
     chosen: list[str] = []
     if job.method == AUTO:
         job, why = choose(job, pair)
@@ -142,13 +141,18 @@ def _method(
     method = find_method(job.method)
     if not isinstance(method, DeepMethod):
         return job, None, None, chosen
-    deep = _deep(job, method, pair, threads)
-    forecast = deep.forecast(window)
+    try:
+        deep = _deep(job, method, pair, threads)
+        forecast = deep.forecast(window)
+    except WhetstoneError as error:
+        if not unasked:
+            raise
+        job, why = give_way(job, error.message.rstrip("."))
+        return job, None, None, [why]
     if unasked and (forecast is None or forecast.seconds > MOST_SECONDS):
         wait = f"would take {forecast.wait}" if forecast else "needs more memory than there is"
         reason = f"the model {deep.job.model} {wait} (--method {job.method} takes it all the same)"
-        job, why = classical(job, reason)
-        _check(job)
+        job, why = give_way(job, reason)
         return job, None, None, [why]
     return job, deep, forecast, chosen
 
@@ -179,7 +183,7 @@ def _check(job: FuseJob) -> None:
     foreign = [name for of, names in OWN_FIELDS.items() if of != method.name for name in names]
     asked = [
         name
-        for name in (*(() if deep else _DEEP_ONLY), *foreign)
+        for name in (*(() if deep else DEEP_FIELDS), *foreign)
         if getattr(job, name) != getattr(FuseJob, name)
     ]
     if asked:

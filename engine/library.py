@@ -158,10 +158,16 @@ def unknown_model(name: str) -> WhetstoneError:
 
 
 def choose_model(
-    architecture: str, bands: int, ratio: float, sensor: str
+    architecture: str, bands: int, ratio: float, sensor: str, unasked: bool = False
 ) -> tuple[LocalModel, str]:
-    """The model of this machine that suits a pair best, and why in one sentence."""
+    """The model of this machine that suits a pair best, and why in one sentence.
+
+    ``unasked`` leaves out models that refuse scenes which are too bright or too unlike their own.
+    """
     have = [model for model in list_models() if model.card.architecture == architecture]
+    if unasked:
+        kinds = ("standard", "percentile")
+        have = [model for model in have if model.card.normalisation["kind"] in kinds]
     fitting = [model for model in have if not _misfit(model.card, bands, ratio)]
     if not fitting:
         names = ", ".join(

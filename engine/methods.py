@@ -43,7 +43,9 @@ DEEP: dict[str, DeepMethod] = {
         "Xing et al. 2024 (IEEE TIP)",
     ),
 }
-#: Fields of a job that mean something to one deep method alone.
+#: Fields of a job that mean something to deep methods alone (seed and device do no harm) ...
+DEEP_FIELDS = ("model", "samples", "uncertainty", "consistency", "precision")
+#: ... and to one of them.
 OWN_FIELDS = {
     "ssdiff": ("steps", "sampler", "batch"),
     "crossdiff": ("noise", "statistics", "preset"),

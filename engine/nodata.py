@@ -15,6 +15,14 @@ def fill_reach(steps: int) -> int:
     return 2**steps - 1
 
 
+def steps_to(pixels: int) -> int:
+    """Steps of filling that reach at least ``pixels``."""
+    steps = 1
+    while fill_reach(steps) < pixels:
+        steps += 1
+    return steps
+
+
 def fill(values: Array, valid: Array, steps: int) -> Array:
     """Replace invalid pixels of (..., h, w) by the mean of valid neighbours, then of filled ones.
 

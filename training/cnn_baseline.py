@@ -24,7 +24,7 @@ import rasterio
 import torch
 from command import quiet
 from config import SSDiffConfig
-from patches import Chips, Patches, large_enough, load
+from patches import Chips, Patches, large_enough, load, members
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,7 +69,14 @@ def main() -> None:
     wanted = [s for s in scenes if any(fnmatch.fnmatch(s.name, only) for only in args.only)]
     if not wanted:
         raise WhetstoneError("SCENES", f"No scene is named {' or '.join(args.only)}.")
-    chosen = [prepared(scene) for scene in large_enough(wanted, PATCH)]
+    fitting = [
+        scene
+        for scene in large_enough(members(wanted, "reduced"), PATCH)
+        if scene.bands == BANDS or (args.any_bands and scene.bands > BANDS)
+    ]
+    if not fitting:
+        raise WhetstoneError("SCENES", f"No scene has {BANDS} bands.", "Try --any-bands.")
+    chosen = [prepared(scene) for scene in fitting]
     network = train(chosen, args.any_bands, args.iterations, args.seed)
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, args.out)
 
@@ -93,7 +100,7 @@ def train(scenes: list[Chips], any_bands: bool, iterations: int, seed: int) -> R
     network = ResidualCNN().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE)
     config = SSDiffConfig(BANDS, iterations, patch=PATCH, batch=BATCH, any_bands=any_bands)
-    patches = Patches([s for s in scenes if any_bands or s.bands == BANDS], config)
+    patches = Patches(scenes, config)
     for step in trange(iterations, disable=not sys.stderr.isatty()):
         for group in optimizer.param_groups:
             group["lr"] = RATE * (1 + cos(pi * step / iterations)) / 2

@@ -141,6 +141,8 @@ class Config:
         step = lcm(self.stride, max(self.ratio, 1))
         if not 0 <= self.ordered <= 1 or self.jitter < 0:
             return "ordered is a share, 0 to 1, and jitter must not be negative"
+        if self.ordered and not (self.any_bands and self.roles):
+            return "ordered means something with any_bands = true and roles only"
         if self.jitter and self.normalisation != "standard":
             return 'jitter is of images of mean 0 and deviation 1: normalisation = "standard"'
         for key in ("patch", "window"):

@@ -440,6 +440,11 @@ def by_cnn(job: CompareJob, weights: str) -> dict[str, Any]:
     return {"out": out, "seconds": seconds, "scores": result_to_dict(run(wanted))["scores"]}
 
 
+def detail(fields: WindowFields) -> float:
+    """How much detail of its own the PAN of a window has; -1 where pixels are missing."""
+    return float(np.std(fields.pan - fields.pan_generic)) if fields.valid is None else -1.0
+
+
 class Sheet:
     """The same crop of a scene by every entrant, beside PAN, MS and truth.
 
@@ -454,13 +459,9 @@ class Sheet:
             side = min(self.SIDE, scene.width, scene.height)
             places = grid(scene, side)
             places = [p for p in places if p.shape == (side, side)] or [scene]
-            fields = {place: WindowFields(pair, place) for place in places}
-            detail = {
-                place: float(np.std(f.pan - f.pan_generic)) if f.valid is None else 0.0
-                for place, f in fields.items()
-            }
-            self.window = max(places, key=lambda place: detail[place])
-            f = fields[self.window]
+            self.window = max(places, key=lambda place: detail(WindowFields(pair, place)))
+            self._corner = (scene.col, scene.row)
+            f = WindowFields(pair, self.window)
             self.bands = true_colour(pair.ms.info, pair.sensor.roles)
             shown = f.lms[list(self.bands)]
             self._low, self._high = np.percentile(shown, (1, 99), axis=(1, 2))[:, :, None, None]
@@ -469,17 +470,17 @@ class Sheet:
             pan = np.clip((f.pan - low) / max(high - low, 1e-9), 0, 1)
             self.panels.insert(0, ("PAN", np.repeat(pan[None], 3, 0)))
             if job.reference:
-                self._read("truth", job.reference.paths[0])
+                self._read("truth", job.reference.paths[0], (0, 0))
 
     def _stretched(self, image: np.ndarray) -> np.ndarray:
         span = np.maximum(self._high - self._low, 1e-9)
         values = np.clip((image - self._low) / span, 0, 1)
         return values if len(values) == 3 else np.repeat(values[:1], 3, 0)
 
-    def _read(self, label: str, path: str) -> None:
+    def _read(self, label: str, path: str, corner: tuple[int, int]) -> None:
         with rasterio.open(path) as file:
-            rows, cols = self.window.stop[1], self.window.stop[0]
-            where = ((self.window.row, rows), (self.window.col, cols))
+            col, row = (at - first for at, first in zip(self.window[:2], corner))
+            where = ((row, row + self.window.height), (col, col + self.window.width))
             image = file.read([band + 1 for band in self.bands], window=where)
         self.panels.append((label, self._stretched(image.astype(float))))
 
@@ -488,7 +489,7 @@ class Sheet:
         key = COLUMNS[row.resolution][0]
         value = row.scores[key]
         said = DASH if value is None else f"{value:.{FIGURES[key].decimals}f}"
-        self._read(f"{row.method}  {key.upper()} {said}", path)
+        self._read(f"{row.method}  {key.upper()} {said}", path, self._corner)
 
     def write(self, path: Path) -> None:
         """All of them as one PNG."""

@@ -76,7 +76,7 @@ class Chips:
     def led_by(self, roles: tuple[str, ...]) -> Chips:
         """The scene with the bands of some roles first; as it is where it lacks one of them."""
         mine = list(self.known_roles)
-        if not roles or not set(roles) <= set(mine):
+        if not roles or not set(roles) <= set(mine) or len(mine) != self.bands:
             return self
         first = [mine.index(role) for role in roles]
         order = first + [band for band in range(self.bands) if band not in first]
@@ -176,7 +176,8 @@ def _chips(name: str, group: h5py.Group, normalisation: dict[str, Any], base: st
     stored = {key: base if key == "lms" else key for key in KEYS}
     missing = [stored[key] for key in KEYS[:-1] if stored[key] not in group]
     if missing:
-        raise WhetstoneError("PATCHES", f"The scene {name} lacks {', '.join(missing)}.")
+        hint = "Prepare the patches anew: it comes with them." if base in missing else ""
+        raise WhetstoneError("PATCHES", f"The scene {name} lacks {', '.join(missing)}.", hint)
     arrays = {k: np.asarray(group[s], np.float32) for k, s in stored.items() if s in group}
     bands_first = arrays["ms"].swapaxes(0, 1)
     scale = scale_of(normalisation, arrays["pan"], bands_first.reshape(len(bands_first), -1))

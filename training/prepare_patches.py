@@ -7,9 +7,9 @@ already, <scene>_gt.tif. Pairs without a truth are degraded by their ratio with 
 their sensor, and their MS becomes the truth. With --full the pairs are written as they are and
 without a truth, for what learns without one; with --both, so and reduced. Scenes are told apart by
 the folder they lie in, so no scene is in both splits. A path may also name one <scene>_pan.tif, or
-an .npz of chips with arrays pan [n,H,W], ms [n,C,h,w] and gt [n,C,H,W]. PanCollection HDF5 files
-need no preparation, unless a model is to have a base (``engine.deep.presharpen``), which is stored
-beside the LMS. --mtf-gains adds the training scenes anew, their truths degraded by those gains.
+an .npz of chips with arrays pan [n,H,W], ms [n,C,h,w] and gt [n,C,H,W]. Beside the LMS of a scene
+its base (``engine.deep.presharpen``) is stored. --mtf-gains adds the training scenes anew, their
+truths degraded by those gains. PanCollection HDF5 files need no preparation, but have no base.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from whetstone.engine.pair import Geometry, Pair, open_pair
 from whetstone.engine.raster.model import BandInfo, RasterInfo
 from whetstone.engine.raster.source import Source, open_source
 from whetstone.engine.registration import estimate_shift, moved_pan
-from whetstone.engine.sensors import DEFAULT_GAIN, SensorMatch
+from whetstone.engine.sensors import DEFAULT_GAIN, SENSORS, SensorMatch
 from whetstone.engine.types import Window
 
 #: Where MS pixel 0 lies on the PAN grid of every patch that is written (common corner at 4).
@@ -103,6 +103,10 @@ def main() -> None:
     args = parser.parse_args()
     if not all(0 < gain < 1 for gain in args.mtf_gains):
         raise WhetstoneError("USAGE", "--mtf-gains lie between 0 and 1.")
+    if args.mtf_gains and (args.full or args.degradation == "reference"):
+        raise WhetstoneError(
+            "USAGE", "--mtf-gains are for scenes with a truth that the sensor's filters degrade."
+        )
     splits = {
         split: [place for path in paths for place in scenes(path, args.only)]
         for split, paths in (("train", args.train), ("val", args.val))
@@ -183,7 +187,9 @@ def store(split: h5py.Group, name: str, made: Made, grid: Grid) -> None:
     group = split.create_group(name)
     group.attrs.update({"ratio": grid.ratio, "phase": grid.phase, **made.attributes})
     arrays = made.arrays
-    base = np.stack([presharpened(p[0], ms, grid) for p, ms in zip(arrays["pan"], arrays["ms"])])
+    gains = gains_of(made, arrays["ms"].shape[1])
+    chips = zip(arrays["pan"], arrays["ms"])
+    base = np.stack([presharpened(pan[0], ms, grid, gains) for pan, ms in chips])
     for key, values in {**arrays, "glp": base}.items():
         group.create_dataset(key, data=values, compression="lzf")
 
@@ -205,16 +211,28 @@ class Memory:
         return self._image[:, top:bottom, left:right], None
 
 
-def presharpened(pan: np.ndarray, ms: np.ndarray, grid: Grid) -> np.ndarray:
+def gains_of(made: Made, bands: int) -> tuple[float, ...]:
+    """The MTF gains of the sensor of a scene."""
+    sensor = SENSORS.get(made.attributes.get("sensor", ""))
+    known = {band.role: band.gain for band in sensor.bands} if sensor else {}
+    typical = sum(known.values()) / len(known) if known else DEFAULT_GAIN
+    roles = made.attributes.get("roles", "").split(",")
+    return tuple(
+        known.get(role, typical) for role in (roles if len(roles) == bands else [""] * bands)
+    )
+
+
+def presharpened(
+    pan: np.ndarray, ms: np.ndarray, grid: Grid, gains: tuple[float, ...]
+) -> np.ndarray:
     """The base (B, H, W) of a chip, which is taken for a scene of its own."""
     images = [np.asarray(image, np.float32) for image in (pan[None], ms)]
     whole = Window(0, 0, pan.shape[1], pan.shape[0])
     geometry = Geometry((float(grid.ratio),) * 2, (grid.phase,) * 2)
-    gains = (DEFAULT_GAIN,) * len(ms)
     sensor = SensorMatch("generic", "", "", 0, DEFAULT_GAIN, gains, ("",) * len(ms), {})
     sources = [cast(Source, Memory(image)) for image in images]
     pair = Pair(*sources, geometry, sensor, whole, (), "product", cast(Any, None))
-    return Presharpener(Scene(pair, 1, Progress())).image(images[0][0], whole, 1, 1)
+    return Presharpener(Scene(pair, 1, Progress())).image(images[0][0], whole)
 
 
 def degraded_anew(made: Made, grid: Grid, gain: float) -> Made:

@@ -103,7 +103,7 @@ class Scene:
             self._windows = scattered(grid(pair.scene, WINDOW), SAMPLE)
 
     def of(self, pair: Pair) -> Scene:
-        """The same windows of the pair as of another sensor."""
+        """The same windows of the pair as of another sensor; product protocol only."""
         other = copy.copy(self)
         other.pair, other.sensor = pair, pair.sensor
         return other

@@ -112,7 +112,7 @@ class Adaptation:
         """Train, and leave the best weights in the network.
 
         Raises:
-            Cancelled: Before there was anything better than the plain enlargement.
+            Cancelled: Before there was anything better than what needs no training.
             WhetstoneError: ``DIVERGED``, ``ADAPT_WORSE`` when the best is not good enough.
         """
         chunks, gains = self.reduced.chunks, self.pair.sensor.ms_gains

@@ -17,6 +17,7 @@ from ..degrade import sampled
 from ..errors import Cancelled, WhetstoneError
 from ..interpolation import lagrange_taps, reach, resample
 from ..mtf import product_kernel
+from ..nodata import fill_reach, steps_to
 from ..pair import Geometry, Pair
 from ..registration import moved_pan
 from ..tiling import grid, scattered
@@ -82,13 +83,26 @@ class ReducedPair(Pair):
             self._whole.geometry.pan_position(axis, index) + self._move[axis]
             for axis, index in _indices(window)
         )
-        values, valid = sampled(self._whole.read_pan, rows, cols, self._pan_kernel)
+
+        def read(around: Window) -> tuple[Array, Array | None]:
+            return self._whole.read_pan(around, _finer(steps, self._whole.ratio))
+
+        values, valid = sampled(read, rows, cols, self._pan_kernel)
         return values[0], valid
 
     def read_ms(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
         """MS (B, h, w) through the MTF of its bands on the coarser grid, and its validity."""
         rows, cols = (self.geometry.pan_position(axis, index) for axis, index in _indices(window))
-        return sampled(self._whole.read_ms, rows, cols, self._kernels)
+
+        def read(around: Window) -> tuple[Array, Array | None]:
+            return self._whole.read_ms(around, _finer(steps, self.ratio))
+
+        return sampled(read, rows, cols, self._kernels)
+
+
+def _finer(steps: int, ratio: float) -> int:
+    """Steps of filling that reach as far on a finer grid; 0 stays 0."""
+    return steps and steps_to(round(fill_reach(steps) * ratio))
 
 
 class ShiftedPair(Pair):
@@ -125,7 +139,7 @@ def reduced(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> t
         around = reach(rows, cols)
         ms, ms_valid = small.read_ms(around)
         lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
-        given = base.image(pan, window, 0, 0) if base else lms
+        given = base.image(pan, window) if base else lms
         masks = [m for m in (valid, pan_valid) if m is not None]
         if ms_valid is not None:  # a reduced pixel counts for all that it covers
             near = [np.rint(place(axis, index)).astype(int) for axis, index in _indices(window)]

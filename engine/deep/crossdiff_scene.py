@@ -338,6 +338,8 @@ class CrossDiffScene:
             )
         elif self.pair.bands != card.bands:
             trouble = f"{card.bands} bands; this image has {self.pair.bands}"
+        elif card.base != "lms":
+            trouble = f"a model of the enlarged MS; {card.name} goes on from a sharpened image"
         elif self.settings.consistency:
             trouble = "an image as it comes, without --consistency"
         if trouble:

@@ -60,6 +60,13 @@ class DeepFusion:
                 f"{found.name} is a {found.card.architecture} model, not {architecture}.",
                 f"Use --method {found.card.architecture}, or another model.",
             )
+        if found.card.base != "lms" and job.protocol == "toolbox":
+            raise WhetstoneError(
+                "TOOLBOX_BASE",
+                f"The model {found.name} goes on from MTF-GLP-FS by the true geometry, which the "
+                "toolbox protocol does not know.",
+                "Use the product protocol, or another model.",
+            )
         if architecture == "crossdiff":
             job = _settled(job)
         device = machine.pick_device(job.device)
@@ -136,6 +143,7 @@ class DeepFusion:
             sampler.base = Presharpener(scene)
             sampler.pair = sampler.base.pair
             progress.message(sampler.base.note)
+            self.notes.append(sampler.base.note)
         self._check_range(scene, progress)
         scale = estimate_scale(self._model.card.normalisation, scene)
         if self._model.card.normalisation["kind"] == "fixed":

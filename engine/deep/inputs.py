@@ -9,7 +9,7 @@ import numpy as np
 
 from ..classical.statistics import percentile
 from ..interpolation import lagrange_taps, resample
-from ..nodata import fill_reach
+from ..nodata import steps_to
 from ..types import Window
 
 if TYPE_CHECKING:
@@ -167,8 +167,8 @@ def read_inputs(
     Invalid pixels are filled as far as a model's window (of ``side`` pixels) reaches, so that its
     window-wide operations see no holes. With a ``base`` its image comes in place of the LMS.
     """
-    pan_steps, ms_steps = _steps(side - 1), _steps(side // grid.ratio)
-    pan, pan_valid = pair.read_pan(window, pan_steps)
+    ms_steps = steps_to(side // grid.ratio)
+    pan, pan_valid = pair.read_pan(window, steps_to(side - 1))
     seen: list[tuple[Window, Array | None]] = []
 
     def read_ms(around: Window) -> Array:
@@ -178,7 +178,7 @@ def read_inputs(
 
     lms, ms = lms_and_ms(read_ms, pair.geometry, window, grid)
     if base:
-        lms = base.image(pan, window, pan_steps, ms_steps)
+        lms = base.image(pan, window, side - 1)
     around, ms_valid = seen[0]
     return Inputs(pan, lms, ms, pair.valid(window, pan_valid, ms_valid, around))
 
@@ -191,24 +191,15 @@ def read_pan_and_lms(
     Invalid pixels are filled as far as ``reach`` PAN pixels. With a ``base`` its image comes in
     place of the LMS.
     """
-    pan_steps, ms_steps = _steps(reach), _steps(int(reach / pair.ratio) + 1)
-    pan, pan_valid = pair.read_pan(window, pan_steps)
+    pan, pan_valid = pair.read_pan(window, steps_to(reach))
     rows, cols = (
         lagrange_taps(pair.geometry.ms_position(axis, np.arange(start, start + size)))
         for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width))
     )
     around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
-    ms, ms_valid = pair.read_ms(around, ms_steps)
+    ms, ms_valid = pair.read_ms(around, steps_to(int(reach / pair.ratio) + 1))
     if base:
-        lms = base.image(pan, window, pan_steps, ms_steps)
+        lms = base.image(pan, window, reach)
     else:
         lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
     return pan, lms, pair.valid(window, pan_valid, ms_valid, around)
-
-
-def _steps(pixels: int) -> int:
-    """Steps of filling that reach at least ``pixels``."""
-    steps = 1
-    while fill_reach(steps) < pixels:
-        steps += 1
-    return steps

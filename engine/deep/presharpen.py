@@ -27,6 +27,7 @@ from ..classical import METHODS, Scene
 from ..fields import WindowFields
 from ..interpolation import filter_taps, lagrange_taps, reach, resample
 from ..mtf import correlate_axis, product_kernel
+from ..nodata import steps_to
 from .degradation import down_matrix, matrix
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
 
 #: Gains that are tried.
 GAINS = np.round(np.arange(0.1, 0.91, 0.05), 2)
-#: Share of the PAN's variance that the bands must explain for the scene to be believed.
+#: Share of the PAN's variance that the bands must explain, and most of it at a gain between the
+#: first and the last, for the scene to be believed. (It is not where PAN and MS lie far apart.)
 LEAST_EXPLAINED = 0.5
 #: Terms of the inverse beyond the first: more sharpen noise and aliasing, too.
 TERMS = 3
 #: MS pixels that the inverse reaches on either side, and around the one at which it is read off.
 _REACH, _AROUND = 12, 24
+#: MS pixels around a window that its base depends on: those of the inverse and the interpolation.
+MS_REACH = _REACH + 6
 
 
 class Presharpener:
@@ -59,26 +63,29 @@ class Presharpener:
         pair = scene.pair
         table = float(np.mean(pair.sensor.ms_gains))
         gain, explained = shown_gain(scene)
-        if explained < LEAST_EXPLAINED:
+        if explained < LEAST_EXPLAINED or not GAINS[0] < gain < GAINS[-1]:
             gain = table
             said = f"the bands explain {explained:.0%} of the PAN: the table's MTF is taken"
         else:
             said = f"the bands explain {explained:.1%} of the PAN at an MTF gain of {gain:.2f}"
         self.note = f"Base: MTF-GLP-FS; {said} (table: {table:.2f})."
         self.gain = gain
+        self._kernel = product_kernel(gain, pair.ratio)
         self.pair = seen_through(pair, gain)
         learnt = METHODS["mtf-glp-fs"].estimate(scene.of(self.pair))
         self._injection = np.asarray(learnt["gain"], np.float64).reshape(-1, 1, 1)
 
-    def image(self, pan: Array, window: Window, pan_steps: int, ms_steps: int) -> Array:
+    def image(self, pan: Array, window: Window, filled: int = 0) -> Array:
         """The base (B, h, w) of a window, which may leave the scene, in digital numbers.
 
         Args:
             pan: PAN of the window, (h, w).
             window: In PAN pixels.
-            pan_steps, ms_steps: Of filling invalid pixels, see ``Pair.read_pan``.
+            filled: PAN pixels beyond valid ones that must be good, too.
         """
         pair, geometry = self.pair, self.pair.geometry
+        ms_steps = steps_to(int(filled / pair.ratio) + MS_REACH)
+        pan_steps = steps_to(filled + round(MS_REACH * pair.ratio) + len(self._kernel) // 2)
         up, inverse = [], []
         for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width)):
             up.append(lagrange_taps(geometry.ms_position(axis, np.arange(start, start + size))))
@@ -89,7 +96,7 @@ class Presharpener:
         down = [
             filter_taps(
                 geometry.pan_position(axis, np.arange(start, start + size)),
-                product_kernel(self.gain, pair.ratio),
+                self._kernel,
             )
             for axis, start, size in ((1, wide.row, wide.height), (0, wide.col, wide.width))
         ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from scene_jobs import StopAt, recorded
 from scenes import make_pair
+from whetstone.engine import WhetstoneError, run
 from whetstone.engine import fuse as fusion
-from whetstone.engine import run
 
 
 def test_a_bundled_model_by_default(tmp_path, backend):
@@ -25,6 +26,19 @@ def test_a_model_that_takes_too_long_gives_way(tmp_path, backend, monkeypatch):
     result = run(made.job(tmp_path / "a.tif", "auto", threads=1))
     assert (result.method, result.model) == ("mtf-glp-fs", None)
     assert any("would take about" in note for note in result.notes)
+
+
+def test_a_model_that_cannot_be_run_gives_way(tmp_path, backend, monkeypatch):
+    def broken(*words):
+        raise WhetstoneError("MODEL_INVALID", "The weights are damaged.")
+
+    monkeypatch.setattr(fusion, "_deep", broken)
+    made = make_pair(backend, tmp_path, (96, 96))
+    result = run(made.job(tmp_path / "a.tif", "auto", threads=1))
+    assert result.method == "mtf-glp-fs"
+    assert "Method mtf-glp-fs: The weights are damaged." in result.notes
+    with pytest.raises(WhetstoneError, match="damaged"):
+        run(made.job(tmp_path / "b.tif", "auto", threads=1, samples=4))
 
 
 def test_a_model_that_was_asked_for_takes_its_time(tmp_path, backend, monkeypatch):

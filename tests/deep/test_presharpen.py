@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scenes
 import torch
-from models import make_card
-from scene_jobs import StopAt, bounds, job_of
+from models import make_card, write_crossdiff
+from scene_jobs import StopAt, bounds, job_of, refusal
 from scenes import Ground, ergas, make_pair, read
 from whetstone.engine import Progress, run
 from whetstone.engine.classical import Scene
@@ -74,7 +74,7 @@ def test_it_agrees_with_the_ms_and_is_nearer_to_the_truth(tmp_path, backend, geo
     made = make_pair(backend, tmp_path, (224, 224), *geometry, dtype="float32")
     with opened(made, tmp_path) as pair:
         base, whole = learnt(pair), Window(0, 0, 224, 224)
-        image = base.image(pair.read_pan(whole)[0], whole, 1, 1)
+        image = base.image(pair.read_pan(whole)[0], whole)
         job = made.job(tmp_path / "glp.tif", "mtf-glp-fs", dtype="float32")
         run(job)
         glp = read(backend, job.out)[0]
@@ -93,17 +93,32 @@ def test_it_agrees_with_the_ms_and_is_nearer_to_the_truth(tmp_path, backend, geo
 def test_a_pixel_is_the_same_in_every_window(pair, tmp_path):
     with opened(pair, tmp_path) as opened_pair:
         base, whole = learnt(opened_pair), Window(-16, -16, 224, 192)
-        large = base.image(opened_pair.read_pan(whole)[0], whole, 1, 1)
+        large = base.image(opened_pair.read_pan(whole)[0], whole)
         for window in (Window(60, 30, 32, 48), Window(-16, 0, 16, 16), Window(190, 150, 18, 26)):
-            part = base.image(opened_pair.read_pan(window)[0], window, 1, 1)
+            part = base.image(opened_pair.read_pan(window)[0], window)
             np.testing.assert_array_equal(part, large[(..., *window.within(whole))])
+
+
+@pytest.mark.parametrize("shift", [(1.0, -0.6), (3.0, 2.0)])
+def test_a_moved_pan_does_not_mislead_it_far(tmp_path, backend, shift):
+    made = make_pair(backend, tmp_path, (256, 256), dtype="float32", shift=shift)
+    with opened(made, tmp_path) as pair:
+        assert 0.2 < learnt(pair).gain < 0.4
+
+
+def test_what_knows_no_base_refuses_it(pair, tmp_path, model):
+    job = job_of(pair, model, tmp_path / "a.tif", "ssdiff", protocol="toolbox")
+    assert refusal(job, "goes on from MTF-GLP-FS") == "TOOLBOX_BASE"
+    cross = write_crossdiff(tmp_path, base="glp", normalisation={"kind": "standard"}, centred=True)
+    job = job_of(pair, cross, tmp_path / "a.tif", preset="reference")
+    assert refusal(job, "goes on from a sharpened image") == "REFERENCE"
 
 
 def test_models_get_it_for_the_lms(pair, tmp_path):
     window = Window(32, 32, 64, 64)
     with opened(pair, tmp_path) as opened_pair:
         base = learnt(opened_pair)
-        want = base.image(opened_pair.read_pan(window)[0], window, 1, 1)
+        want = base.image(opened_pair.read_pan(window)[0], window)
         got = read_inputs(opened_pair, window, Grid(4, 1.5), 64, base)
         plain = read_inputs(opened_pair, window, Grid(4, 1.5), 64)
         assert np.array_equal(got.lms, want) and np.array_equal(got.ms, plain.ms)
@@ -117,7 +132,7 @@ def test_a_model_that_adds_nothing_gives_it(pair, model, tmp_path, backend):
     image = read(backend, job.out)[0]
     with opened(pair, tmp_path) as opened_pair:
         whole = Window(0, 0, 192, 160)
-        want = learnt(opened_pair).image(opened_pair.read_pan(whole)[0], whole, 1, 1)
+        want = learnt(opened_pair).image(opened_pair.read_pan(whole)[0], whole)
     np.testing.assert_allclose(image, want, rtol=2e-5)
     assert any(said.startswith("Base: MTF-GLP-FS; the bands explain") for said in watch.said)
 

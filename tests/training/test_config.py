@@ -112,6 +112,7 @@ def test_learning_rate_warms_up_and_falls(config):
         ({"validate_steps": 300}, "300 steps"),
         ({"width": 40}, "width 40"),
         ({"ordered": 1.5}, "ordered is a share"),
+        ({"ordered": 0.5}, "ordered means something with any_bands"),
         ({"jitter": 0.1}, "jitter is of images of mean 0"),
         ({"base": "gsa"}, "base = 'gsa'"),
         ({"bands": 5}, "The scene a has 4 bands, the config 5."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -139,6 +141,8 @@ def test_bands_of_a_role_come_first(tmp_path):
     assert np.array_equal(led.scale.ms, scale_in(scene, order)) and led.pan is scene.pan
     assert led.gains == tuple(scene.gains[i] for i in order)
     assert nameless.led_by(roles) is nameless and not nameless.leads_with(roles)
+    short = replace(scene, roles=roles)
+    assert short.led_by(roles) is short, "eight bands, of which four have names"
 
 
 def scale_in(scene, order):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from scenes import header, make_pair
-from whetstone.engine import choice, job_from_json, library, run
+from whetstone.engine import WhetstoneError, choice, job_from_json, library, run
 from whetstone.engine.cards import Card
 from whetstone.engine.pair import open_pair
 
@@ -21,7 +22,9 @@ def own_models(monkeypatch, tmp_path):
     monkeypatch.setenv("WHETSTONE_MODELS", str(folder))
 
     def put(name, architecture="ssdiff", bands=4, ratio=4, **more):
-        card = Card(name, architecture, {}, bands, ratio, **more)
+        more = {"normalisation": {"kind": "standard"}, **more}
+        parameters = {"centred": more["normalisation"]["kind"] == "standard"}
+        card = Card(name, architecture, parameters, bands, ratio, **more)
         (folder / f"{name}.json").write_text(card.to_json())
         (folder / f"{name}.safetensors").touch()
 
@@ -69,6 +72,44 @@ def test_otherwise_a_classical_method_and_why(asked, own_models, how, why):
     method, model, said = asked(**how)
     assert (method, model) == ("mtf-glp-fs", None)
     assert said.startswith(f"Method mtf-glp-fs: {why}")
+
+
+@pytest.mark.parametrize(
+    "what", [{"samples": 8}, {"consistency": True}, {"uncertainty": "u.tif", "samples": 8}]
+)
+def test_what_only_a_model_can_do_needs_one(asked, own_models, what):
+    with pytest.raises(WhetstoneError, match="No ssdiff model here fits 4 bands"):
+        asked(**what)
+    own_models("mine")
+    assert asked(**what)[:2] == ("ssdiff", "mine")
+    with pytest.raises(WhetstoneError, match="need torch"):
+        asked(torch=False, **what)
+
+
+def test_what_only_one_kind_can_do_chooses_the_kind(asked, own_models):
+    own_models("mine")
+    own_models("cross", "crossdiff")
+    assert asked(noise="fixed")[:2] == ("crossdiff", "cross")
+    assert asked(steps=4)[:2] == ("ssdiff", "mine")
+
+
+def test_a_model_of_another_scene_is_not_taken_unasked(asked, own_models):
+    pair = {"kind": "fixed", "pan": [0, 1], "ms": [[0, 1]] * 4}
+    own_models("adapted", "crossdiff", normalisation=pair)
+    own_models("dim", normalisation={"kind": "full_scale", "value": 255})
+    assert asked()[0] == "mtf-glp-fs"
+
+
+def test_a_model_that_is_elsewhere_is_fetched(asked, own_models, monkeypatch):
+    fetched = []
+
+    def find_model(name, progress):
+        fetched.append(name)
+        return SimpleNamespace(card=SimpleNamespace(architecture="crossdiff"))
+
+    monkeypatch.setattr(choice.deep, "part", lambda name: SimpleNamespace(find_model=find_model))
+    name = f"hf:me/mine@{'0' * 40}/cross.safetensors"
+    assert asked(model=name)[:2] == ("crossdiff", name) and fetched == [name]
 
 
 def test_a_named_model_brings_its_method(asked, own_models):
