@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .jobs import FuseJob
     from .pair import Pair
 
-#: What a job's method says to leave the choice to :func:`choose`.
-AUTO = "auto"
 CLASSICAL = "mtf-glp-fs"
 #: A model that would take longer than so many seconds is not taken unasked.
 MOST_SECONDS = 15 * 60

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Sequence
 
-from .choice import AUTO
 from .errors import WhetstoneError
 from .flags import WrongCall
 from .jobs import (
+    AUTO,
     AdaptJob,
     AssessJob,
     CheckJob,

@@ -8,7 +8,7 @@ from typing import NoReturn
 from . import __version__
 from . import flag_groups as groups
 from .errors import WhetstoneError
-from .jobs import OBJECTIVES, OUTPUT_DTYPES
+from .jobs import AUTO, OBJECTIVES, OUTPUT_DTYPES
 
 
 class WrongCall(WhetstoneError):
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="FILE", required=True, help="the GeoTIFF to write")
     sub.add_argument(
         "--method",
-        default="auto",
+        default=AUTO,
         help="see 'whetstone methods' (default: what suits the pair best, which is said)",
     )
     groups.sensor_and_protocol(sub)

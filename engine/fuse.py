@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__
-from .choice import AUTO, MOST_SECONDS, choose, give_way, needs_model
+from .choice import MOST_SECONDS, choose, give_way, needs_model
 from .classical import Scene
 from .errors import WhetstoneError
 from .fields import Fields, fields
-from .jobs import FuseJob, FuseResult, job_to_json
+from .jobs import AUTO, FuseJob, FuseResult, job_to_json
 from .methods import DEEP_FIELDS, OWN_FIELDS, DeepMethod, find_method
 from .pair import Pair, open_pair
 from .radiometry import output_dtype, output_nodata, to_output
 from .raster.model import BandInfo, OutputSpec
 from .raster.output import Output
-from .registration import Shift, estimate_shift
+from .registration import PanOnMS, Shift, estimate_shift
 from .strips import StripWriter
 from .tiling import grid, in_order, thread_count
 from .types import PartOfProgress, Progress, Window
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 #: The tag under which an output carries the job that made it.
 JOB_TAG = "WHETSTONE_JOB"
 MIN_BLOCK, MAX_BLOCK = 64, 4096
+#: PAN pixels; smaller shifts are not worth a resampling.
+LEAST_MOVE = 0.1
 #: Tags that describe the input file rather than the image.
 _OWN_TAGS = ("AREA_OR_POINT", "TIFFTAG_", "OVR_", "STATISTICS_", "WHETSTONE_")
 
@@ -74,7 +76,9 @@ def fuse(job: FuseJob, progress: Progress) -> FuseResult:
         with ExitStack() as files:
             outputs = [files.enter_context(o) for o in _outputs(job, plan, pair, deep)]
             output = outputs[0]
-            pair, shift, notes = _shift(job, pair, threads, PartOfProgress(progress, 0.0, 0.05))
+            moves = deep is not None and deep.moves_pan
+            begun = PartOfProgress(progress, 0.0, 0.05)
+            pair, shift, notes = _shift(job, pair, moves, threads, begun)
             scene = Scene(pair, threads, PartOfProgress(progress, 0.05, 0.1 if deep else 0.35))
             tally = _Tally()
             if deep:
@@ -305,9 +309,13 @@ def _fingerprint(job: FuseJob, identity: list[str]) -> str:
 
 
 def _shift(
-    job: FuseJob, pair: Pair, threads: int, progress: Progress
+    job: FuseJob, pair: Pair, moves_pan: bool, threads: int, progress: Progress
 ) -> tuple[Pair, Shift | None, list[str]]:
-    """Estimate the shift, and move the MS by it when asked to."""
+    """Estimate the shift, and move the MS by it when asked to.
+
+    Models that know images on each other only get the PAN moved otherwise: then the result lies
+    where the MS does, as its georeferencing says, and has no fringes.
+    """
     if job.protocol == "toolbox":
         return pair, None, []
     shift = estimate_shift(pair, threads, progress)
@@ -315,6 +323,12 @@ def _shift(
     if job.coregister and shift.known:
         pair = pair.moved(shift.dx, shift.dy)
         notes = [f"Corrected: {notes[0].split(' Fringes')[0]}"]
+    elif moves_pan and shift.one_for_all and max(abs(shift.dx), abs(shift.dy)) >= LEAST_MOVE:
+        pair = PanOnMS(pair, shift)
+        notes = [
+            f"{notes[0].split(' Fringes')[0]} For the model the PAN is moved onto the MS; with "
+            "--coregister the MS moves."
+        ]
     return pair, shift, notes
 
 

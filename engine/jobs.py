@@ -13,6 +13,8 @@ from typing import Any, Dict, Optional, Tuple, Union, get_args, get_origin, get_
 from .errors import WhetstoneError
 
 JOB_VERSION = 1
+#: What a fusion's method says to leave the choice to ``choice.choose``.
+AUTO = "auto"
 #: What a fused image may be asked to be written as.
 OUTPUT_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 #: How a deep model may be sampled: ``compat`` is the arithmetic of SSDiff's release.
@@ -65,7 +67,7 @@ class FuseJob:
     pan: RasterSource
     ms: RasterSource
     out: str
-    method: str = "auto"
+    method: str = AUTO
     sensor: str = "auto"
     bounds: Optional[Tuple[float, float, float, float]] = None
     protocol: str = "product"

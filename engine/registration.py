@@ -16,17 +16,19 @@ import numpy as np
 
 from .fields import WindowFields
 from .interpolation import lagrange_taps, resample
+from .pair import Pair
 from .tiling import grid, in_order, scattered
 from .types import Window
 
 if TYPE_CHECKING:
-    from .pair import Pair
     from .types import Array, Progress
 
 WINDOW, MOST_WINDOWS = 256, 9
 ITERATIONS = 6
 #: A mix of bands that explains less of the PAN's detail than this says nothing about a shift.
 MIN_CONFIDENCE = 0.3
+#: PAN pixels; a shift that varies more cannot be corrected by one.
+MOST_SPREAD = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Shift:
         """Whether the estimate means anything."""
         return self.confidence >= MIN_CONFIDENCE
 
+    @property
+    def one_for_all(self) -> bool:
+        """Whether it is known and much the same all over the scene."""
+        return self.known and self.spread <= MOST_SPREAD
+
     def describe(self, ratio: float) -> str:
         """One sentence for the user."""
         if not self.known:
@@ -61,7 +68,7 @@ class Shift:
         )
         if size > 0.5 * ratio:
             return text + " Fringes are likely; have the shift corrected (--coregister)."
-        if self.spread > 1:
+        if self.spread > MOST_SPREAD:
             return (
                 text + " It varies over the scene by more than a pixel; one shift cannot cure that."
             )
@@ -79,7 +86,21 @@ def estimate_shift(pair: Pair, threads: int, progress: Progress) -> Shift:
     return max(shifts, key=lambda shift: shift.confidence)
 
 
-def moved_pan(pair: Pair, window: Window, shift: Shift) -> tuple[Array, Array | None]:
+class PanOnMS(Pair):
+    """A pair whose PAN is moved to where the MS lies; both share their files."""
+
+    def __init__(self, pair: Pair, shift: Shift) -> None:
+        self.__dict__.update(pair.__dict__)
+        self._whole, self._shift = pair, shift
+
+    def read_pan(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
+        """The moved PAN (h, w) and its validity."""
+        return moved_pan(self._whole, window, self._shift, steps)
+
+
+def moved_pan(
+    pair: Pair, window: Window, shift: Shift, steps: int = 0
+) -> tuple[Array, Array | None]:
     """The PAN (h, w) of a window and its validity, moved to where the MS lies.
 
     Fusing moves the MS, since the PAN's grid is the output's. Where a truth lies with the MS, as at
@@ -88,7 +109,7 @@ def moved_pan(pair: Pair, window: Window, shift: Shift) -> tuple[Array, Array | 
     rows = lagrange_taps(np.arange(window.row, window.stop[1]) + shift.dy)
     cols = lagrange_taps(np.arange(window.col, window.stop[0]) + shift.dx)
     around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
-    values, valid = pair.read_pan(around)
+    values, valid = pair.read_pan(around, steps)
     if valid is not None:
         near = [
             np.rint(np.arange(*span) + d).astype(int) - first

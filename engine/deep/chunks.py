@@ -19,7 +19,7 @@ from ..interpolation import lagrange_taps, reach, resample
 from ..mtf import product_kernel
 from ..nodata import fill_reach, steps_to
 from ..pair import Geometry, Pair
-from ..registration import moved_pan
+from ..registration import PanOnMS
 from ..tiling import grid, scattered
 from ..types import Window
 from .crossdiff import REACH, STRIDE
@@ -105,18 +105,6 @@ def _finer(steps: int, ratio: float) -> int:
     return steps and steps_to(round(fill_reach(steps) * ratio))
 
 
-class ShiftedPair(Pair):
-    """A pair whose PAN is moved onto the MS."""
-
-    def __init__(self, pair: Pair, shift: Shift) -> None:
-        self.__dict__.update(pair.__dict__)
-        self._whole, self._shift = pair, shift
-
-    def read_pan(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
-        """The moved PAN (h, w) and its validity."""
-        return moved_pan(self._whole, window, self._shift)
-
-
 def _indices(window: Window) -> tuple[tuple[int, Array], tuple[int, Array]]:
     """(axis, pixel indices) of the rows and of the columns of a window."""
     rows = np.arange(window.row, window.row + window.height)
@@ -156,7 +144,7 @@ def full(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> tupl
 
     ``base_of`` makes what comes in place of the LMS.
     """
-    whole = pair if shift is None else ShiftedPair(pair, shift)
+    whole = pair if shift is None else PanOnMS(pair, shift)
     base = base_of(whole) if base_of else None
 
     def read(window: Window) -> Images:

@@ -104,6 +104,11 @@ class DeepFusion:
         self.identity = [found.card.to_json(), str(device), self._sampler.precision]
         self.notes = [why, *self._band_note(pair), self._how()]
 
+    @property
+    def moves_pan(self) -> bool:
+        """Whether the model knows PAN and MS on each other only."""
+        return self._model.card.base != "lms"
+
     def _band_note(self, pair: Pair) -> list[str]:
         mine, theirs = self._model.card.roles, pair.sensor.roles
         if not mine or not all(theirs) or self._sampler.knows_bands:

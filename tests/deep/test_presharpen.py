@@ -169,3 +169,25 @@ def test_holes_do_not_reach_the_pixels_around_them(tmp_path, backend, model):
     away = np.ones(valid.shape, bool)
     away[32:112, 48:128] = False
     assert np.abs(holed - whole)[:, away].max() < 0.02 * whole.std()
+
+
+def test_the_pan_is_moved_onto_the_ms_unless_the_ms_is(tmp_path, backend, model):
+    """The colours stay where they are: only detail moves, and no fringes are left."""
+    shift = (1.4, -0.7)
+    made = make_pair(backend, tmp_path / "moved", (256, 256), dtype="float32", shift=shift)
+    plain = make_pair(backend, tmp_path / "plain", (256, 256), dtype="float32")
+    result = run(job_of(made, model, tmp_path / "a.tif", "ssdiff"))
+    assert any("the PAN is moved onto the MS" in note for note in result.notes)
+    assert not result.coregistered
+    run(job_of(plain, model, tmp_path / "b.tif", "ssdiff"))
+    ours, ideal = (read(backend, tmp_path / f"{name}.tif")[0] for name in "ab")
+    assert ergas(ours, made.truth) < 1.1 * ergas(ideal, made.truth)
+    result = run(job_of(made, model, tmp_path / "c.tif", "ssdiff", coregister=True))
+    assert result.coregistered
+    there = np.roll(read(backend, tmp_path / "c.tif")[0], (1, -1), (1, 2))
+    assert ergas(there, made.truth) < ergas(read(backend, tmp_path / "c.tif")[0], made.truth)
+
+
+def test_a_pan_that_lies_well_is_left_alone(pair, model, tmp_path):
+    result = run(job_of(pair, model, tmp_path / "a.tif", "ssdiff"))
+    assert not any("is moved" in note for note in result.notes)

@@ -10,6 +10,7 @@ import pytest
 from scenes import header, make_pair
 from whetstone.engine import WhetstoneError, choice, job_from_json, library, run
 from whetstone.engine.cards import Card
+from whetstone.engine.jobs import AUTO
 from whetstone.engine.pair import open_pair
 
 
@@ -38,7 +39,7 @@ def asked(tmp_path, backend, monkeypatch):
     def ask(torch=True, ratio=4.0, bands=4, **job):
         monkeypatch.setattr(choice, "find_spec", lambda name: torch or None)
         made = make_pair(backend, tmp_path / "pair", (96, 96), ratio, bands=bands)
-        wanted = made.job(tmp_path / "out.tif", choice.AUTO, **job)
+        wanted = made.job(tmp_path / "out.tif", AUTO, **job)
         with open_pair(wanted.pan, wanted.ms, sensor="generic", protocol=wanted.protocol) as pair:
             found, why = choice.choose(wanted, pair)
         return found.method, found.model, why
@@ -119,7 +120,7 @@ def test_a_named_model_brings_its_method(asked, own_models):
 
 def test_the_output_names_the_method_that_made_it(own_models, tmp_path, backend):
     made = make_pair(backend, tmp_path / "pair", (96, 96), 3.0)
-    job = made.job(tmp_path / "a.tif", choice.AUTO)
+    job = made.job(tmp_path / "a.tif", AUTO)
     result = run(job)
     assert result.method == "mtf-glp-fs"
     assert any(note.startswith("Method mtf-glp-fs: no model") for note in result.notes)
