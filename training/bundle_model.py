@@ -5,7 +5,8 @@
 
 ABOUT is a TOML file with ``data``, ``licence``, ``use``, ``limits`` and ``command``: what the model
 was trained on, under which terms, what it is for and what it is not for, how it was made. SCORES is
-what ``evaluate.py --json`` wrote; the model's reduced-resolution means by sensor go into the card.
+what ``evaluate.py --json`` wrote of the bundled model, which is bundled without them before; its
+reduced-resolution means by sensor go into the card.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import cast
 
+import torch
 from config import tomllib
+from whetstone.engine.deep.ssdiff import SSDiff
 from whetstone.engine.deep.weights import read_model, save_model
 from whetstone.engine.errors import WhetstoneError
 from whetstone.engine.library import BUNDLED
@@ -34,7 +38,14 @@ def main() -> None:
     parser.add_argument("model", type=Path, metavar="MODEL.safetensors")
     parser.add_argument("--as", dest="name", required=True, metavar="NAME")
     parser.add_argument("--about", type=Path, required=True, metavar="FILE.toml")
-    parser.add_argument("--scores", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("--scores", type=Path, metavar="FILE.json")
+    parser.add_argument(
+        "--shrink",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="keep this share of SSDiff's residual: less certain, and safer on unseen scenes",
+    )
     parser.add_argument("--out", type=Path, default=BUNDLED, metavar="FOLDER")
     args = parser.parse_args()
     about = tomllib.loads(args.about.read_text(encoding="utf-8"))
@@ -47,12 +58,25 @@ def main() -> None:
         name=args.name,
         training=training,
         licence=about["licence"],
-        scores=scores_of(args.scores, args.model.stem),
+        scores=scores_of(args.scores, args.name) if args.scores else {},
     )
+    if args.shrink != 1:
+        if model.card.architecture != "ssdiff":
+            raise WhetstoneError("SHRINK", "Only the residual of SSDiff can be shrunk.")
+        shrink(cast(SSDiff, model.network), args.shrink)
+        card = replace(card, training={**card.training, "residual_kept": args.shrink})
     target = args.out / f"{args.name}.safetensors"
     card = save_model(target, model.network.half(), card)
     size = target.stat().st_size / 1e6
     sys.stdout.write(f"{target}: {size:.1f} MB, sha256 {card.sha256[:12]}\n")
+
+
+def shrink(network: SSDiff, share: float) -> None:
+    """Scale what the network adds to its base; it is linear in these weights."""
+    with torch.no_grad():
+        for layer in (network.head.conv2, network.lr_up.conv):
+            for parameter in layer.parameters():
+                parameter.mul_(share)
 
 
 def scores_of(path: Path, name: str) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ import pytest
 from scenes import coarse_grid, fine_grid, read, source, write
 from whetstone.engine import AssessJob, DemoJob, FuseJob, run
 
-SIDE, MODELS = 192, {4: "ssdiff-vhr4", 2: "/tmp/me/m/l1.safetensors"}
+SIDE, MODELS = 192, {4: "ssdiff-vhr4", 2: "ssdiff-landsat"}
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
