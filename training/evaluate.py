@@ -55,7 +55,7 @@ COLUMNS = {
     "reduced": ("ergas", "sam", "q2n", "scc", "psnr"),
     "full": ("hqnr", "d_lambda_k", "d_s", "d_rho", "r_ergas", "r_sam"),
 }
-ALL = "All sensors"
+ALL, DRAWN = "All sensors", "A drawn scene"
 ADAPTATION = """
 Adaptation has figures of the first scene of each sensor only: a model is trained on that pair as it
 is fused here, without its truth."""
@@ -96,9 +96,10 @@ class Scene:
     ms: Path
     gt: Path | None
 
-    def resolutions(self, asked: list[str]) -> list[str]:
-        """At which of the resolutions it can be scored."""
-        return [r for r in asked if r == "reduced" or not self.gt]
+    def resolutions(self, args: argparse.Namespace) -> list[str]:
+        """At which of the resolutions that are asked for it can be scored."""
+        full = not self.gt and fits(self.name, args.full)
+        return [r for r in args.resolution if r == "reduced" or full]
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,13 @@ def arguments() -> argparse.Namespace:
         help="adapt CrossDiff to the first scene of each sensor, at reduced resolution",
     )
     add("--resolution", nargs="+", choices=list(COLUMNS), default=list(COLUMNS))
+    add(
+        "--full",
+        nargs="+",
+        default=["*"],
+        metavar="PATTERN",
+        help="scenes to score at full resolution (default: all)",
+    )
     add("--only", nargs="+", default=["*"], metavar="PATTERN", help="such as 'WV2_*'")
     add(
         "--coregister",
@@ -334,7 +342,7 @@ def evaluate(
     notes: list[Note] = []
     shots: list[str] = []
     seen: set[tuple[str, str]] = set()
-    total = sum(len(scene.resolutions(args.resolution)) for scene in found) * len(field)
+    total = sum(len(scene.resolutions(args)) for scene in found) * len(field)
 
     def note(scene: Scene, resolution: str, name: str, text: str) -> None:
         notes.append(Note(scene.name, resolution, name, text))
@@ -342,7 +350,7 @@ def evaluate(
 
     with tqdm(total=total, unit="fusion", disable=None) as bar:
         for scene in found:
-            for resolution in scene.resolutions(args.resolution):
+            for resolution in scene.resolutions(args):
                 with tempfile.TemporaryDirectory() as scratch:
                     try:
                         pair = open_scene(scene, resolution, Path(scratch), args)
@@ -404,7 +412,15 @@ def open_scene(scene: Scene, resolution: str, scratch: Path, args: argparse.Name
         job = replace(registered(job, [], Progress()), coregister=False)
     with open_pair(job.pan, ms, sensor=job.sensor) as pair:
         area = pair.scene.width * pair.scene.height / 1e6
-        return Pair(job, pair.sensor.title, area, pair.bands, pair.ratio, pair.sensor.key)
+        drawn = "synthetic" in pair.ms.info.tags.get("SENSOR", "")  # by whetstone demo
+        return Pair(
+            job,
+            DRAWN if drawn else pair.sensor.title,
+            area,
+            pair.bands,
+            pair.ratio,
+            pair.sensor.key,
+        )
 
 
 def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> tuple[Row, str]:
@@ -511,13 +527,14 @@ class Sheet:
 
 
 def tables(rows: list[Row], names: list[str]) -> list[Table]:
-    """Per sensor and resolution, and over all sensors if there are several."""
+    """Per sensor and resolution, and over all sensors if there are several but the drawn one."""
     result = []
     for sensor in [*sorted({row.sensor for row in rows}), ALL]:
         for kind in COLUMNS:
             every = [row for row in rows if row.resolution == kind]
-            members = [row for row in every if sensor in (row.sensor, ALL)]
-            if not members or (sensor == ALL and len({row.sensor for row in every}) == 1):
+            real = [row for row in every if row.sensor != DRAWN]
+            members = real if sensor == ALL else [row for row in every if row.sensor == sensor]
+            if not members or (sensor == ALL and len({row.sensor for row in real}) == 1):
                 continue
             by_method = {name: [r for r in members if r.method == name] for name in names}
             lines = [line(name, own) for name, own in by_method.items() if own]

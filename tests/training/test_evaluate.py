@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from whetstone.engine import AssessJob, CompareJob, RasterSource, library, result_to_dict, run
+from whetstone.engine import (
+    AssessJob,
+    CompareJob,
+    DemoJob,
+    RasterSource,
+    library,
+    result_to_dict,
+    run,
+)
 from whetstone.engine.raster import backend as make_backend
 
 ROOT = Path(__file__).parents[2]
@@ -421,3 +429,20 @@ def test_pictures_of_every_scene(call, folder, tmp_path):
     panels = [pixels[30:-10, n * 102 + 3 : n * 102 + 99] for n in range(5)]
     assert all(panel.std() > 10 for panel in panels)
     assert np.abs(panels[1].astype(int) - panels[3]).mean() < 2, "exp is the MS"
+
+
+def test_full_resolution_of_some_scenes(call, folder):
+    words = [folder, "--methods", "exp", "--only", "GE1_*", "--full", "*_two"]
+    _, _, data, _ = call(*words)
+    found = {(row["scene"], row["resolution"]) for row in data["rows"]}
+    assert found == {("GE1_one", "reduced"), ("GE1_two", "reduced"), ("GE1_two", "full")}
+
+
+def test_a_drawn_scene_is_no_sensor(call, folder, tmp_path):
+    made = run(DemoJob(str(tmp_path / "demo"), size=128))
+    for kind in ("pan", "ms", "gt"):
+        Path(getattr(made, kind)).rename(tmp_path / f"drawn_{kind}.tif")
+    words = [tmp_path / "drawn_pan.tif", folder, "--only", "drawn*", "QB_*", "GE1_one*"]
+    _, page, data, _ = call(*words, "--methods", "exp", "--resolution", "reduced")
+    titles = {table["sensor"]: table["scenes"] for table in data["tables"]}
+    assert titles == {"A drawn scene": 1, "GeoEye-1": 1, "QuickBird": 1, "All sensors": 2}
