@@ -17,10 +17,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
-from typing import cast
 
 import torch
+from command import quiet
 from config import tomllib
+from torch import nn
 from whetstone.engine.deep.ssdiff import SSDiff
 from whetstone.engine.deep.weights import read_model, save_model
 from whetstone.engine.errors import WhetstoneError
@@ -44,7 +45,7 @@ def main() -> None:
         type=float,
         default=1.0,
         metavar="SHARE",
-        help="keep this share of SSDiff's residual: less certain, and safer on unseen scenes",
+        help="keep this share of the residual: less certain, and safer on unseen scenes",
     )
     parser.add_argument("--out", type=Path, default=BUNDLED, metavar="FOLDER")
     args = parser.parse_args()
@@ -61,9 +62,7 @@ def main() -> None:
         scores=scores_of(args.scores, args.name) if args.scores else {},
     )
     if args.shrink != 1:
-        if model.card.architecture != "ssdiff":
-            raise WhetstoneError("SHRINK", "Only the residual of SSDiff can be shrunk.")
-        shrink(cast(SSDiff, model.network), args.shrink)
+        shrink(model.network, args.shrink)
         card = replace(card, training={**card.training, "residual_kept": args.shrink})
     target = args.out / f"{args.name}.safetensors"
     card = save_model(target, model.network.half(), card)
@@ -71,10 +70,11 @@ def main() -> None:
     sys.stdout.write(f"{target}: {size:.1f} MB, sha256 {card.sha256[:12]}\n")
 
 
-def shrink(network: SSDiff, share: float) -> None:
+def shrink(network: nn.Module, share: float) -> None:
     """Scale what the network adds to its base; it is linear in these weights."""
+    ends = ("head.conv2", "lr_up.conv") if isinstance(network, SSDiff) else ("head.conv2",)
     with torch.no_grad():
-        for layer in (network.head.conv2, network.lr_up.conv):
+        for layer in map(network.get_submodule, ends):
             for parameter in layer.parameters():
                 parameter.mul_(share)
 
@@ -95,4 +95,4 @@ def scores_of(path: Path, name: str) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(quiet(main))

@@ -443,6 +443,6 @@ def test_a_drawn_scene_is_no_sensor(call, folder, tmp_path):
     for kind in ("pan", "ms", "gt"):
         Path(getattr(made, kind)).rename(tmp_path / f"drawn_{kind}.tif")
     words = [tmp_path / "drawn_pan.tif", folder, "--only", "drawn*", "QB_*", "GE1_one*"]
-    _, page, data, _ = call(*words, "--methods", "exp", "--resolution", "reduced")
+    _, _, data, _ = call(*words, "--methods", "exp", "--resolution", "reduced")
     titles = {table["sensor"]: table["scenes"] for table in data["tables"]}
     assert titles == {"A drawn scene": 1, "GeoEye-1": 1, "QuickBird": 1, "All sensors": 2}
