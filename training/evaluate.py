@@ -57,8 +57,9 @@ COLUMNS = {
 }
 ALL, DRAWN = "All sensors", "A drawn scene"
 ADAPTATION = """
-Adaptation has figures of the first scene of each sensor only: a model is trained on that pair as it
-is fused here, without its truth."""
+Adaptation has figures of the first scene of each sensor at full resolution only: a model is trained
+on that pair, without a truth. Against a truth `training/evaluate_adaptation.py` scores it, on a part of
+a scene that the model never saw."""
 #: Where the pictures of a page are, beside it.
 GALLERY = "images/benchmark"
 BUNDLED = "bundled"
@@ -76,7 +77,7 @@ class Entrant:
     """What is scored: a method, with the model and steps of a deep one (0: the model's own).
 
     ``bundled`` says nothing of scenes it does not fit; ``adapt`` are minutes on the first scene of
-    each sensor.
+    each sensor at full resolution.
     """
 
     name: str
@@ -116,7 +117,7 @@ class Pair:
     def takes(self, entrant: Entrant, resolution: str, first: bool) -> bool:
         """Whether an entrant has a part here; where it has one and fails, that is noted."""
         if entrant.adapt:
-            return first and resolution == "reduced"
+            return first and resolution == "full"
         if entrant.method == CNN:
             return self.job.reference is not None and self.bands == 4 and round(self.ratio) == 4
         if entrant.bundled:
@@ -230,7 +231,7 @@ def arguments() -> argparse.Namespace:
         type=float,
         default=0.0,
         metavar="MINUTES",
-        help="adapt CrossDiff to the first scene of each sensor, at reduced resolution",
+        help="adapt CrossDiff to the first scene of each sensor, at full resolution",
     )
     add("--resolution", nargs="+", choices=list(COLUMNS), default=list(COLUMNS))
     add(

@@ -7,11 +7,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from scenes import header, make_pair
 from whetstone.engine import WhetstoneError, choice, job_from_json, library, run
 from whetstone.engine.cards import Card
 from whetstone.engine.jobs import AUTO
 from whetstone.engine.pair import open_pair
+
+from .scenes import header, make_pair
 
 
 @pytest.fixture
