@@ -55,6 +55,8 @@ COLUMNS = {
     "reduced": ("ergas", "sam", "q2n", "scc", "psnr"),
     "full": ("hqnr", "d_lambda_k", "d_s", "d_rho", "r_ergas", "r_sam"),
 }
+#: The figures by which a model is said to lose.
+TELLING = {"reduced": ("ergas", "sam", "q2n"), "full": ("hqnr", "d_rho")}
 ALL, DRAWN = "All sensors", "A drawn scene"
 ADAPTATION = """
 Adaptation has figures of the first scene of each sensor at full resolution only: a model is trained
@@ -598,12 +600,34 @@ def document(
         count = f"{table.scenes} scene{'s' if table.scenes > 1 else ''}"
         text += ["", f"## {table.sensor}, {table.resolution} resolution ({count})", ""]
         text += markdown(table)
+    if lost := losses(result, set(models)):
+        text += ["", "## Where models lose to a classical method", "", *lost]
     if shots:
         text += ["", "## Pictures", ""]
         text += [line for shot in shots for line in (f"![{shot}]({GALLERY}/{shot}.png)", "")][:-1]
     if notes:
         text += ["", "## Left out", "", *(f"- {note}" for note in notes)]
     return "\n".join(text) + "\n"
+
+
+def losses(result: list[Table], models: set[str]) -> list[str]:
+    """Per model and table the telling figures that a classical method has better, in words."""
+    text = []
+    for table in result:
+        known = [one for one in table.lines if one.method in CLASSICAL]
+        for own in (one for one in table.lines if one.method.split(" @")[0] in models):
+            worse = []
+            for key in TELLING[table.resolution]:
+                sign = 1 if FIGURES[key].lower_is_better else -1
+                rivals = [one for one in known if key in one.means]
+                best = min(rivals, key=lambda one: sign * one.means[key], default=None)
+                if best and key in own.means and sign * own.means[key] > sign * best.means[key]:
+                    both = f"{shown(own.means, key)} ({best.method} {shown(best.means, key)})"
+                    worse.append(f"{key} {both}")
+            if worse:
+                where = f"{table.sensor}, {table.resolution} resolution"
+                text.append(f"- {own.method}, {where}: {', '.join(worse)}")
+    return text
 
 
 def markdown(table: Table) -> list[str]:

@@ -446,3 +446,19 @@ def test_a_drawn_scene_is_no_sensor(call, folder, tmp_path):
     _, _, data, _ = call(*words, "--methods", "exp", "--resolution", "reduced")
     titles = {table["sensor"]: table["scenes"] for table in data["tables"]}
     assert titles == {"A drawn scene": 1, "GeoEye-1": 1, "QuickBird": 1, "All sensors": 2}
+
+
+def test_where_models_lose_is_said():
+    def line(method, **means):
+        return evaluate.Line(method, 1, 1.0, means, {}, dict.fromkeys(means, 1))
+
+    reduced = [line("exp", ergas=3.0, sam=2.0, q2n=0.8), line("gsa", ergas=2.0, sam=3.0, q2n=0.9)]
+    mine = [line("mine", ergas=1.9, sam=2.5, q2n=0.85), line("cnn-baseline", ergas=9.0)]
+    full = [line("gsa", hqnr=0.9, d_rho=0.1), line("mine @10", hqnr=0.95, d_rho=0.05)]
+    tables = [
+        evaluate.Table("A", "reduced", 1, [*reduced, *mine]),
+        evaluate.Table("A", "full", 1, full),
+    ]
+    assert evaluate.losses(tables, {"mine"}) == [
+        "- mine, A, reduced resolution: sam 2.500 (exp 2.000), q2n 0.850 (gsa 0.900)"
+    ]
