@@ -60,8 +60,8 @@ TELLING = {"reduced": ("ergas", "sam", "q2n"), "full": ("hqnr", "d_rho")}
 ALL, DRAWN = "All sensors", "A drawn scene"
 ADAPTATION = """
 Adaptation has figures of the first scene of each sensor at full resolution only: a model is trained
-on that pair, without a truth. Against a truth `training/evaluate_adaptation.py` scores it, on a part
-of a scene that the model never saw."""
+on that pair, without a truth. Against a truth `training/evaluate_adaptation.py` scores it, on the
+part of a scene that the model never saw."""
 #: Where the pictures of a page are, beside it.
 GALLERY = "images/benchmark"
 BUNDLED = "bundled"

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -121,8 +121,8 @@ def shown_gain(scene: Scene) -> tuple[float, float]:
     """The MTF gain at which the bands explain PAN best, and the share that they explain."""
 
     def images(f: Fields) -> dict[str, Array]:
-        assert isinstance(f, WindowFields)
-        return {"ms": f.ms, "seen": np.stack([f.pan_at_ms(gain) for gain in GAINS])}
+        own = cast(WindowFields, f)  # the toolbox protocol is refused before
+        return {"ms": f.ms, "seen": np.stack([own.pan_at_ms(gain) for gain in GAINS])}
 
     _, moments = scene.moments(None, images)
     shares = _explained(moments)
