@@ -103,12 +103,32 @@ class Card:
 
     def to_json(self) -> str:
         """The card as people and programs read it."""
-        data = {"whetstone_model": CARD_VERSION, **asdict(self)}
-        if self.sha256:  # with its name, or scanners take it for a secret
-            data["sha256"] = f"{_DIGEST}{self.sha256}"
+        data = {"whetstone_model": CARD_VERSION, **_digests(asdict(self), _named)}
         for key in _FOREIGN.get(self.architecture, ()):
             del data[key]
         return json.dumps(data, indent=1) + "\n"
+
+
+def _named(digest: str) -> str:
+    """A digest with its name, or scanners take it for a secret."""
+    return digest and f"{_DIGEST}{digest}"
+
+
+def _bare(digest: str) -> str:
+    """A digest without its name."""
+    return digest.rpartition(_DIGEST)[2]
+
+
+def _digests(data: Dict[str, Any], change: Callable[[str], str]) -> Dict[str, Any]:
+    """The data with its SHA-256 digests, at any depth, changed."""
+    found = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            value = _digests(value, change)
+        elif key == "sha256" and isinstance(value, str):
+            value = change(value)
+        found[key] = value
+    return found
 
 
 def file_hash(path: Path) -> str:
@@ -158,8 +178,7 @@ def read_card(path: Path) -> Card:
             )
         if isinstance(value, list):
             data[key] = tuple(value)
-    data["sha256"] = data.get("sha256", "").rpartition(_DIGEST)[2]
-    card = Card(**data)
+    card = Card(**_digests(data, _bare))
     for key, good in _MEANINGS.items():
         if not _makes_sense(good, card):
             raise WhetstoneError(
