@@ -6,7 +6,7 @@
 ABOUT is a TOML file with ``data``, ``licence``, ``use``, ``limits`` and ``command``: what the model
 was trained on, under which terms, what it is for and what it is not for, how it was made. SCORES is
 what ``evaluate.py --json`` wrote of the bundled model, which is bundled without them before; its
-reduced-resolution means by sensor go into the card.
+reduced-resolution means by sensor go into the card. Without SCORES those of the run's validation do.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def main() -> None:
         name=args.name,
         training=training,
         licence=about["licence"],
-        scores=scores_of(args.scores, args.name) if args.scores else {},
+        scores=scores_of(args.scores, args.name)
+        if args.scores
+        else model.card.scores.get("validation", {}),
     )
     if args.shrink != 1:
         shrink(model.network, args.shrink)
