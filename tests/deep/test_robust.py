@@ -56,6 +56,7 @@ SPOILT = {
     "bands reversed": lambda image: image[::-1],
     "3 bands": lambda image: image[:3],
     "5 bands": lambda image: image[[0, 1, 1, 2, 3]] if len(image) > 1 else image,
+    "7 bands": lambda image: image[[0, 1, 2, 3, 0, 2, 3]] if len(image) > 1 else image,
 }
 
 
