@@ -24,7 +24,8 @@ bench: setup    ## speed and memory: against gdal_pansharpen.py, of the deep mod
 	    $(ENGINE) tools/$$each.py || missed=1; done; exit $$missed
 
 benchmark-quality: setup ## scores of all methods and bundled models: SCENES="FOLDER..." (and a drawn scene)
-	@SCENES="$(SCENES)" FULL="$(FULL)" ADAPT="$(ADAPT)" CNN="$(CNN)" tools/benchmark_quality.sh
+	@SCENES="$(SCENES)" FULL="$(FULL)" ADAPT="$(ADAPT)" CNN="$(CNN)" \
+	    RESUME="$(RESUME)" tools/benchmark_quality.sh
 
 pictures: setup ## take the pictures of the documentation anew (look at them before committing)
 	@$(ENGINE) tools/pictures.py

@@ -2,6 +2,7 @@
 # Scores of all classical methods and all bundled models: on a drawn scene, of which docs/ has pictures,
 # and on the folders of scenes in SCENES, of which build/benchmark has (their images may not be ours).
 # FULL: patterns of the scenes to score at full resolution, too (all of them without).
+# RESUME: 1 keeps the figures of an earlier run, but of models that changed.
 # ADAPT: minutes to adapt CrossDiff on one scene per sensor. CNN: weights of training/cnn_baseline.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,5 +19,5 @@ words=(--methods all --models bundled --coregister)
 # shellcheck disable=SC2086
 .venv/engine/bin/python training/evaluate.py "$OUT/drawn" ${SCENES:-} "${words[@]}" \
     --pictures "$OUT" --shown 'drawn*' \
-    --json "$OUT/scores.json" --markdown docs/benchmarks.md
+    --json "$OUT/scores.json" ${RESUME:+--resume} --markdown docs/benchmarks.md
 printf 'benchmark: docs/benchmarks.md; pictures of your scenes in %s\n' "$OUT"

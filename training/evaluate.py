@@ -182,7 +182,8 @@ def main() -> None:
     args = arguments()
     found = list(dict.fromkeys(s for path in args.scenes for s in scenes(path, args.only)))
     field, models = entrants(args)
-    rows, notes, shots = evaluate(found, field, args)
+    known = earlier(args.json, field, models) if args.resume else {}
+    rows, notes, shots = evaluate(found, field, args, known)
     if not rows:
         raise WhetstoneError(
             "SCENES",
@@ -261,7 +262,10 @@ def arguments() -> argparse.Namespace:
     )
     add("--markdown", type=Path, metavar="FILE", help="for the tables (default: print them)")
     add("--json", type=Path, metavar="FILE", help="for every figure of every scene")
+    add("--resume", action="store_true", help="keep what --json has of an earlier run")
     args = parser.parse_args()
+    if args.resume and not args.json:
+        raise WhetstoneError("USAGE", "--resume goes on with the figures in --json.")
     if args.shown and not args.markdown:
         raise WhetstoneError("USAGE", "--shown needs a page to show pictures on: --markdown.")
     if args.cnn and not args.cnn.is_file():
@@ -334,8 +338,30 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
     return field, models
 
 
+def earlier(
+    path: Path, field: list[Entrant], models: dict[str, dict[str, Any]]
+) -> dict[tuple[str, str, str], Row]:
+    """The rows of an earlier run by scene, resolution and name; of models that are the same."""
+    if not path.exists():
+        return {}
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if data["whetstone"] != __version__:
+        raise WhetstoneError("RESUME", f"'{path}' is of Whetstone {data['whetstone']}.")
+    labels = {e.name: e.name.split(" @")[0] for e in field}
+    changed = {
+        label
+        for label, name in labels.items()
+        if name in models and data["models"].get(name, {}).get("sha256") != models[name]["sha256"]
+    }
+    rows = [Row(**row) for row in data["rows"] if row["method"] not in changed]
+    return {(row.scene, row.resolution, row.method): row for row in rows}
+
+
 def evaluate(
-    found: list[Scene], field: list[Entrant], args: argparse.Namespace
+    found: list[Scene],
+    field: list[Entrant],
+    args: argparse.Namespace,
+    known: dict[tuple[str, str, str], Row],
 ) -> tuple[list[Row], list[Note], list[str]]:
     """Every entrant on every scene; what fails is noted and the rest goes on.
 
@@ -363,12 +389,17 @@ def evaluate(
                         continue
                     first = (pair.sensor, resolution) not in seen
                     seen.add((pair.sensor, resolution))
-                    gallery = args.pictures
-                    if fits(scene.name, args.shown):
+                    gallery, shown_here = args.pictures, fits(scene.name, args.shown)
+                    if shown_here:
                         gallery = args.markdown.parent / GALLERY
                     sheet = Sheet(pair.job) if gallery else None
                     for entrant in field:
                         if not pair.takes(entrant, resolution, first):
+                            bar.update()
+                            continue
+                        row = known.get((scene.name, resolution, entrant.name))
+                        if row and not shown_here:  # pictures want images
+                            rows.append(row)
                             bar.update()
                             continue
                         bar.set_postfix_str(f"{scene.name} {resolution} {entrant.name}")

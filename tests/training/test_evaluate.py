@@ -462,3 +462,15 @@ def test_where_models_lose_is_said():
     assert evaluate.losses(tables, {"mine"}) == [
         "- mine, A, reduced resolution: sam 2.500 (exp 2.000), q2n 0.850 (gsa 0.900)"
     ]
+
+
+def test_an_earlier_run_is_gone_on_with(call, folder, model, monkeypatch):
+    words = [folder, "--only", "QB_*", "--models", model, "--methods"]
+    _, _, first, _ = call(*words, "exp")
+    fused = []
+    score = evaluate.score
+    monkeypatch.setattr(evaluate, "score", lambda *w: fused.append(w[-1].name) or score(*w))
+    _, _, again, _ = call(*words, "gsa,exp", "--resume")
+    assert fused == ["gsa"]
+    assert [row["method"] for row in again["rows"]] == ["gsa", "exp", "tiny"]
+    assert again["rows"][1:] == first["rows"]
