@@ -234,6 +234,11 @@ class FusionHead(nn.Module):
         self.conv2 = nn.Conv2d(width, bands, 3, padding=1)
         _orthogonal(self)
 
+    def add_nothing(self) -> None:
+        """Start from the image that the residual is added to, which may be a good one."""
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
     def forward(
         self,
         ms_up: Tensor,

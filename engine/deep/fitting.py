@@ -122,6 +122,8 @@ def fit(
         network = cast(CrossDiff, build_network(card))
     if start.model is not None:
         load_weights(start.model.path, start.model.card, network)
+    else:
+        network.head.add_nothing()
     try:
         first, second = (PartOfProgress(progress, a, a + 0.015) for a in (0.02, 0.035))
 
