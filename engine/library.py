@@ -162,12 +162,18 @@ def choose_model(
 ) -> tuple[LocalModel, str]:
     """The model of this machine that suits a pair best, and why in one sentence.
 
-    ``unasked`` leaves out models that refuse scenes which are too bright or too unlike their own.
+    ``unasked`` leaves out models that refuse scenes which are too bright or too unlike their own,
+    and keeps models of Landsat and of other sensors apart.
     """
     have = [model for model in list_models() if model.card.architecture == architecture]
     if unasked:
         kinds = ("standard", "percentile")
-        have = [model for model in have if model.card.normalisation["kind"] in kinds]
+        have = [
+            model
+            for model in have
+            if model.card.normalisation["kind"] in kinds
+            and any(_alike(known, sensor) for known in model.card.sensors or [sensor])
+        ]
     fitting = [model for model in have if not _misfit(model.card, bands, ratio)]
     if not fitting:
         names = ", ".join(
@@ -193,6 +199,11 @@ def choose_model(
 
     best = min(fitting, key=badness)
     return best, describe_fit(best, bands, ratio, sensor)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two sensors see a ground alike: both Landsat or neither, or one is not known."""
+    return "generic" in (one, other) or ("landsat" in one) == ("landsat" in other)
 
 
 def describe_fit(model: LocalModel, bands: int, ratio: float, sensor: str) -> str:

@@ -102,6 +102,19 @@ def test_a_model_of_another_scene_is_not_taken_unasked(asked, own_models):
     assert asked()[0] == "mtf-glp-fs"
 
 
+def test_landsat_is_for_landsat(asked, own_models, monkeypatch):
+    own_models("landsat", ratio=2, sensors=("landsat7",))
+    assert asked(ratio=2.0)[1] == "landsat", "nobody knows the sensor"
+    find = library.choose_model
+    for sensor, model in (("landsat8", "landsat"), ("wv2", None)):
+        try:
+            found = find("ssdiff", 4, 2.0, sensor, unasked=True)[0].name
+        except WhetstoneError:
+            found = None
+        assert found == model
+    assert find("ssdiff", 4, 2.0, "wv2")[0].name == "landsat", "who asks for a model gets one"
+
+
 def test_a_model_that_is_elsewhere_is_fetched(asked, own_models, monkeypatch):
     fetched = []
 
