@@ -22,6 +22,7 @@ from statistics import mean
 import torch
 from command import quiet
 from config import tomllib
+from evaluate import DRAWN
 from torch import nn
 from whetstone.engine.deep.ssdiff import SSDiff
 from whetstone.engine.deep.weights import read_model, save_model
@@ -87,7 +88,8 @@ def scores_of(path: Path, name: str) -> dict[str, dict[str, float]]:
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     found: dict[str, list[dict[str, float]]] = {}
     for row in rows:
-        if row["method"] == name and row["resolution"] == "reduced":
+        mine = (row["method"], row["resolution"]) == (name, "reduced")
+        if mine and row["sensor"] != DRAWN:
             found.setdefault(row["sensor"], []).append(row["scores"])
     if not found:
         raise WhetstoneError("SCORES", f"'{path}' has no reduced-resolution scores of '{name}'.")
