@@ -236,8 +236,9 @@ class FusionHead(nn.Module):
 
     def add_nothing(self) -> None:
         """Start from the image that the residual is added to, which may be a good one."""
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        with torch.no_grad():
+            for parameter in self.conv2.parameters():
+                parameter.zero_()
 
     def forward(
         self,
