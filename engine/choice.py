@@ -8,14 +8,14 @@ otherwise.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from . import deep
 from .errors import WhetstoneError
 from .library import address, choose_model, find_local
-from .methods import DEEP, DEEP_FIELDS, OWN_FIELDS
+from .methods import DEEP, METHODS, foreign_fields
 
 if TYPE_CHECKING:
     from .jobs import FuseJob
@@ -36,7 +36,7 @@ def choose(job: FuseJob, pair: Pair) -> tuple[FuseJob, str]:
         return _by_model(job, pair)
     if job.protocol == "toolbox":
         return give_way(job, "the toolbox protocol is that of classical methods")
-    kinds = [kind for kind in DEEP if not _foreign(job, kind)]
+    kinds = [kind for kind, method in DEEP.items() if not foreign_fields(job, method)]
     trouble: WhetstoneError | None = None
     for architecture in kinds:
         try:
@@ -65,19 +65,7 @@ def give_way(job: FuseJob, reason: str) -> tuple[FuseJob, str]:
 
 def needs_model(job: FuseJob) -> bool:
     """Whether a job sets what only models can do."""
-    own = [name for names in OWN_FIELDS.values() for name in names]
-    return bool(_set(job) & {*DEEP_FIELDS, *own})
-
-
-def _foreign(job: FuseJob, architecture: str) -> bool:
-    """Whether a job sets what only models of another architecture can do."""
-    others = {n for kind, names in OWN_FIELDS.items() if kind != architecture for n in names}
-    return bool(_set(job) & others)
-
-
-def _set(job: FuseJob) -> set[str]:
-    """The fields of a job that are not as they are by default."""
-    return {f.name for f in fields(job) if getattr(job, f.name) != f.default}
+    return bool(foreign_fields(job, METHODS[CLASSICAL]))
 
 
 def _by_model(job: FuseJob, pair: Pair) -> tuple[FuseJob, str]:

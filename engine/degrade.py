@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, Iterator
 import numpy as np
 
 from .errors import Cancelled, WhetstoneError
-from .interpolation import filter_taps, imresize, resample
+from .interpolation import filter_taps, imresize, reach, resample
 from .jobs import DegradeJob, DegradeResult
 from .mtf import correlate, gaussian_mtf, product_kernel
 from .pair import Pair, open_pair
@@ -209,13 +209,7 @@ def sampled(
         (B, h', w'), and (h', w') or None where all is valid.
     """
     longest = max(kernels, key=len)
-    reach = [filter_taps(where, longest) for where in (rows, cols)]
-    window = Window(
-        reach[1].first,
-        reach[0].first,
-        reach[1].stop - reach[1].first,
-        reach[0].stop - reach[0].first,
-    )
+    window = reach(*(filter_taps(where, longest) for where in (rows, cols)))
     values, valid = read(window)
     images = values if values.ndim == 3 else values[None]
     out = np.stack(

@@ -22,7 +22,7 @@ from .classical import Scene
 from .errors import WhetstoneError
 from .fields import Fields, fields
 from .jobs import AUTO, FuseJob, FuseResult, job_to_json
-from .methods import DEEP_FIELDS, OWN_FIELDS, DeepMethod, find_method
+from .methods import DeepMethod, find_method, foreign_fields
 from .pair import Pair, open_pair
 from .radiometry import output_dtype, output_nodata, to_output
 from .raster.model import BandInfo, OutputSpec
@@ -183,14 +183,8 @@ def _check(job: FuseJob) -> None:
             f"The uncertainty is the deviation of several samples; {job.samples} is asked for.",
             "Ask for 4 or 8 (--samples 8).",
         )
-    deep = isinstance(method, DeepMethod)
-    foreign = [name for of, names in OWN_FIELDS.items() if of != method.name for name in names]
-    asked = [
-        name
-        for name in (*(() if deep else DEEP_FIELDS), *foreign)
-        if getattr(job, name) != getattr(FuseJob, name)
-    ]
-    if asked:
+    if asked := foreign_fields(job, method):
+        deep = isinstance(method, DeepMethod)
         kind = "deep" if deep else "classical"
         raise WhetstoneError(
             "NOT_DEEP" if not deep else "NOT_THIS_MODEL",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 from .classical import METHODS as CLASSICAL
 from .classical import Method
 from .errors import WhetstoneError
+
+if TYPE_CHECKING:
+    from .jobs import FuseJob
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ OWN_FIELDS = {
     "crossdiff": ("noise", "statistics", "preset"),
 }
 METHODS: dict[str, AnyMethod] = {**CLASSICAL, **DEEP}
+
+
+def foreign_fields(job: FuseJob, method: AnyMethod) -> list[str]:
+    """The fields that a job sets and that mean nothing to a method."""
+    others = [name for of, names in OWN_FIELDS.items() if of != method.name for name in names]
+    names = [*(() if isinstance(method, DeepMethod) else DEEP_FIELDS), *others]
+    return [name for name in names if getattr(job, name) != getattr(type(job), name)]
 
 
 def find_method(name: str) -> AnyMethod:

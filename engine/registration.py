@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .fields import WindowFields
-from .interpolation import lagrange_taps, resample
+from .interpolation import lagrange_taps, reach, resample
 from .pair import Pair
 from .tiling import grid, in_order, scattered
 from .types import Window
@@ -108,7 +108,7 @@ def moved_pan(
     """
     rows = lagrange_taps(np.arange(window.row, window.stop[1]) + shift.dy)
     cols = lagrange_taps(np.arange(window.col, window.stop[0]) + shift.dx)
-    around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
+    around = reach(rows, cols)
     values, valid = pair.read_pan(around, steps)
     if valid is not None:
         near = [

@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .errors import WhetstoneError
 
@@ -55,6 +55,12 @@ class Sensor:
     subset4: tuple[str, ...]
     names: Mapping[str, str]
     tv: Mapping[str, Any]
+
+    def gains(self, roles: Sequence[str]) -> tuple[float, ...]:
+        """MTF gains of bands by their roles; that of a band it does not know is typical of it."""
+        known = {band.role: band.gain for band in self.bands}
+        typical = sum(known.values()) / len(known)
+        return tuple(known.get(role, typical) for role in roles)
 
     def order(self, count: int) -> tuple[str, ...]:
         """Roles of the bands of a product with ``count`` unnamed bands, "" if nobody can tell."""
@@ -130,15 +136,13 @@ def resolve_sensor(name: str, pan: RasterInfo, ms: RasterInfo, ratio: float) -> 
     else:
         sensor, reason = _guess(pan, ms, ratio)
     roles, why = _roles(sensor, ms.bands)
-    gains = {band.role: band.gain for band in sensor.bands}
-    typical = sum(gains.values()) / len(gains)
     return SensorMatch(
         sensor.key,
         sensor.title,
         f"{reason}; bands {why}",
         sensor.bits,
         sensor.pan_gain,
-        tuple(gains.get(role, typical) for role in roles),
+        sensor.gains(roles),
         roles,
         _tv_in_order(sensor, roles),
     )

@@ -90,11 +90,7 @@ class Chips:
     def gains(self) -> tuple[float, ...]:
         """MTF of the bands at the MS Nyquist frequency; () where the sensor is not known."""
         sensor = SENSORS.get(self.sensor)
-        if sensor is None:
-            return ()
-        known = {band.role: band.gain for band in sensor.bands}
-        typical = sum(known.values()) / len(known)
-        return tuple(known.get(role, typical) for role in self.known_roles)
+        return () if sensor is None else sensor.gains(self.known_roles)
 
     def to(self, device: torch.device) -> Chips:
         """The scene on a device."""

@@ -214,12 +214,10 @@ class Memory:
 def gains_of(made: Made, bands: int) -> tuple[float, ...]:
     """The MTF gains of the sensor of a scene."""
     sensor = SENSORS.get(made.attributes.get("sensor", ""))
-    known = {band.role: band.gain for band in sensor.bands} if sensor else {}
-    typical = sum(known.values()) / len(known) if known else DEFAULT_GAIN
     roles = made.attributes.get("roles", "").split(",")
-    return tuple(
-        known.get(role, typical) for role in (roles if len(roles) == bands else [""] * bands)
-    )
+    if sensor is None:
+        return (DEFAULT_GAIN,) * bands
+    return sensor.gains(roles if len(roles) == bands else [""] * bands)
 
 
 def presharpened(

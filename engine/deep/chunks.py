@@ -149,7 +149,7 @@ def full(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> tupl
 
     def read(window: Window) -> Images:
         pan, lms, valid = read_pan_and_lms(whole, window, REACH)
-        given = read_pan_and_lms(whole, window, REACH, base)[1] if base else lms
+        given = base.image(pan, window, REACH) if base else lms
         unmoved = pair.read_pan(window)[1] if shift else None
         if unmoved is not None:
             valid = unmoved if valid is None else valid & unmoved

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from ..classical.statistics import percentile
-from ..interpolation import lagrange_taps, resample
+from ..interpolation import lagrange_taps, reach, resample
 from ..nodata import steps_to
 from ..types import Window
 
@@ -184,22 +184,22 @@ def read_inputs(
 
 
 def read_pan_and_lms(
-    pair: Pair, window: Window, reach: int, base: Presharpener | None = None
+    pair: Pair, window: Window, filled: int, base: Presharpener | None = None
 ) -> tuple[Array, Array, Array | None]:
     """PAN (h, w), LMS (B, h, w) and validity (h, w) of any PAN window, None where all is valid.
 
-    Invalid pixels are filled as far as ``reach`` PAN pixels. With a ``base`` its image comes in
+    Invalid pixels are filled as far as ``filled`` PAN pixels. With a ``base`` its image comes in
     place of the LMS.
     """
-    pan, pan_valid = pair.read_pan(window, steps_to(reach))
+    pan, pan_valid = pair.read_pan(window, steps_to(filled))
     rows, cols = (
         lagrange_taps(pair.geometry.ms_position(axis, np.arange(start, start + size)))
         for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width))
     )
-    around = Window(cols.first, rows.first, cols.stop - cols.first, rows.stop - rows.first)
-    ms, ms_valid = pair.read_ms(around, steps_to(int(reach / pair.ratio) + 1))
+    around = reach(rows, cols)
+    ms, ms_valid = pair.read_ms(around, steps_to(int(filled / pair.ratio) + 1))
     if base:
-        lms = base.image(pan, window, reach)
+        lms = base.image(pan, window, filled)
     else:
         lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
     return pan, lms, pair.valid(window, pan_valid, ms_valid, around)
