@@ -63,9 +63,12 @@ class Presharpener:
         pair = scene.pair
         table = float(np.mean(pair.sensor.ms_gains))
         gain, explained = shown_gain(scene)
-        if explained < LEAST_EXPLAINED or not GAINS[0] < gain < GAINS[-1]:
-            gain = table
+        if explained < LEAST_EXPLAINED:
             said = f"the bands explain {explained:.0%} of the PAN: the table's MTF is taken"
+            gain = table
+        elif not GAINS[0] < gain < GAINS[-1]:
+            said = f"no MTF gain from {GAINS[0]} to {GAINS[-1]} is best: the table's MTF is taken"
+            gain = table
         else:
             said = f"the bands explain {explained:.1%} of the PAN at an MTF gain of {gain:.2f}"
         self.note = f"Base: MTF-GLP-FS; {said} (table: {table:.2f})."
