@@ -108,6 +108,12 @@ def scene(tmp_path_factory) -> Scene:
 
 
 @pytest.fixture(scope="session")
+def small_scene(tmp_path_factory) -> Scene:
+    """A pair that is too small to learn from."""
+    return make_scene(tmp_path_factory.mktemp("small"), 128)
+
+
+@pytest.fixture(scope="session")
 def teachable(tmp_path_factory) -> Scene:
     """A pair that adaptation masters in seconds: what PAN shows is a fold of what the MS shows.
 

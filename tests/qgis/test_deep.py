@@ -146,9 +146,10 @@ def test_compare_takes_deep_methods(run, tmp_path):
     assert {"exp.tif", "ssdiff.tif", "crossdiff.tif"} <= set(files(folder))
 
 
-def test_an_adaptation_that_is_too_short_writes_nothing(run, tmp_path):
-    with pytest.raises(QgsProcessingException, match="no model was written"):
-        run("adapt", MODEL="scratch", MINUTES=0.1, OUTPUT=str(tmp_path / "mine.safetensors"))
+def test_an_adaptation_that_fails_writes_nothing(process, engine, small_scene, tmp_path):
+    with pytest.raises(QgsProcessingException, match="no patch of 32 pixels without missing ones"):
+        pair = {"PAN": small_scene.pan, "MS": small_scene.ms}
+        process("adapt", {**pair, "MODEL": "scratch", "OUTPUT": str(tmp_path / "m.safetensors")})
     assert files(tmp_path) == []
 
 
