@@ -26,8 +26,10 @@ suite() {
 
 QT_QPA_PLATFORM=offscreen suite "Python of QGIS" "tests/unit tests/qgis tests/real" \
     .venv/qgis/bin/python -m pytest -q -p no:cacheprovider
+# several at once, each with one thread of its own
 suite "Python of the engine" "tests/unit tests/deep tests/training" \
-    env QT_QPA_PLATFORM=offscreen .venv/engine/bin/python -m pytest -q -p no:cacheprovider
+    env QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 \
+    .venv/engine/bin/python -m pytest -q -p no:cacheprovider -n auto --maxprocesses 4
 unset QT_QPA_PLATFORM
 suite "QGIS window" "tests/gui" \
     xvfb-run -a -s "-screen 0 1440x900x24" \

@@ -22,12 +22,14 @@ import tempfile
 from contextlib import ExitStack
 from math import lcm
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Mapping, NamedTuple, cast
 from zipfile import BadZipFile
 
 import h5py
 import numpy as np
+import rasterio
 import torch
+from affine import Affine
 from command import quiet
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -91,11 +93,10 @@ def main() -> None:
     )
     parser.add_argument("--no-coregister", action="store_true", help="trust the georeferencing")
     parser.add_argument(
-        "--hold-out-chips",
-        type=int,
-        default=0,
-        metavar="N",
-        help="validate on the last N chips of every .npz to train on",
+        "--chips-to",
+        type=Path,
+        metavar="FOLDER",
+        help="also write .npz chips as GeoTIFF pairs with their truth, for evaluate.py",
     )
     parser.add_argument(
         "--chip-phase", type=float, help="place of MS pixel 0 in .npz chips (default: the corner's)"
@@ -152,7 +153,7 @@ def write(split: h5py.Group, place: Path, args: argparse.Namespace) -> None:
         try:
             if place.suffix == ".npz":
                 phase = grid.phase if args.chip_phase is None else args.chip_phase
-                made = chips(place, grid, phase)
+                made = chips(place, grid, phase, args.chips_to)
                 if full:
                     del made.arrays["gt"]
             else:
@@ -162,24 +163,10 @@ def write(split: h5py.Group, place: Path, args: argparse.Namespace) -> None:
             continue
         if args.degradation == "reference":
             made.arrays["lms"] = bicubic(made.arrays["ms"], grid.ratio)
-        if place.suffix == ".npz" and split.name == "/train" and args.hold_out_chips:
-            made, held = parted(made, args.hold_out_chips)
-            store(split.file["val"], f"{name}-held-out", held, grid)
         store(split, name, made, grid)
         if "gt" in made.arrays and split.name == "/train":
             for gain in args.mtf_gains:
                 store(split, f"{name}-mtf{gain:g}", degraded_anew(made, grid, gain), grid)
-
-
-def parted(made: Made, last: int) -> tuple[Made, Made]:
-    """A scene of chips without the last ones, and those."""
-    count = len(made.arrays["pan"])
-    if not 0 < last < count:
-        raise WhetstoneError("PATCHES", f"{last} of {count} chips cannot be held out.")
-    return tuple(  # type: ignore[return-value]
-        Made({key: x[part] for key, x in made.arrays.items()}, made.attributes)
-        for part in (slice(count - last), slice(count - last, None))
-    )
 
 
 def store(split: h5py.Group, name: str, made: Made, grid: Grid) -> None:
@@ -258,20 +245,56 @@ def on_grid(ms: np.ndarray, geometry: Geometry, grid: Grid) -> tuple[np.ndarray,
     return lms_and_ms(read, geometry, Window(0, 0, width, height), grid)
 
 
-def chips(path: Path, grid: Grid, phase: float) -> Made:
-    """Chips that come with their truth; each is mirrored at its own borders."""
+def unlike(*images: np.ndarray) -> list[int]:
+    """The chips that are not the same as an earlier one in all images [n,...]."""
+    kinds = [b"".join(image[i].tobytes() for image in images) for i in range(len(images[0]))]
+    return [i for i, kind in enumerate(kinds) if kind not in kinds[:i]]
+
+
+def chips(path: Path, grid: Grid, phase: float, copies: Path | None) -> Made:
+    """Chips that come with their truth, each mirrored at its own borders; as GeoTIFF pairs, too."""
     try:
         data = np.load(path, allow_pickle=False)
-        pan, small, gt = data["pan"], data["ms"].astype(np.float32), data["gt"]
+        own = unlike(data["pan"], data["ms"])
+        pan, small, gt = data["pan"][own], data["ms"][own].astype(np.float32), data["gt"][own]
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise WhetstoneError("PATCHES", f"'{path}' holds no chips: {error}.") from None
+    if repeats := len(data["pan"]) - len(own):
+        tqdm.write(
+            f"{path.stem}: {repeats} of {len(data['pan'])} chips left out, since they repeat others",
+            file=sys.stderr,
+        )
     height, width = pan.shape[-2:]
     if (height, width) != tuple(grid.ratio * n for n in small.shape[-2:]):
         raise LeftOut(f"its ratio is {height / small.shape[-2]:g}")
+    if copies:
+        write_pairs(copies, path.stem, {"pan": pan[:, None], "ms": small, "gt": gt}, phase)
     geometry = Geometry((float(grid.ratio),) * 2, (phase,) * 2)
     lms, ms = (np.stack(x) for x in zip(*(on_grid(chip, geometry, grid) for chip in small)))
     arrays = {"pan": pan[:, None], "lms": lms, "ms": ms, "gt": gt}
     return Made(arrays, {"sensor": path.name.split("_")[0].lower()})
+
+
+def write_pairs(folder: Path, stem: str, chips: Mapping[str, np.ndarray], phase: float) -> None:
+    """Chips [n,...] as <stem>-<number>_pan.tif, _ms.tif and _gt.tif."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, images in chips.items():
+        size = chips["pan"].shape[-1] // images.shape[-1]
+        corner = phase - (size - 1) / 2 if kind == "ms" else 0.0
+        for number, chip in enumerate(images):
+            bands, height, width = chip.shape
+            with rasterio.open(
+                folder / f"{stem}-{number}_{kind}.tif",
+                "w",
+                driver="GTiff",
+                dtype=chip.dtype,
+                count=bands,
+                height=height,
+                width=width,
+                crs="EPSG:32633",  # metres, wherever they are
+                transform=Affine(size, 0, 5e5 + corner, 0, -size, 5e6 - corner),
+            ) as file:
+                file.write(chip)
 
 
 def scene(pan: Path, grid: Grid, full: bool, coregister: bool, degradation: str) -> Made:

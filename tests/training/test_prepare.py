@@ -143,7 +143,7 @@ def test_both_forms_in_one_file(folder, start, tmp_path):
     train = folder("a", size=(256, 256))
     np.savez(
         tmp_path / "WV3_x.npz",
-        pan=np.ones((2, 32, 32), "uint16"),
+        pan=np.arange(2 * 32 * 32, dtype="uint16").reshape(2, 32, 32),
         ms=np.ones((2, 4, 8, 8), "uint16"),
         gt=np.ones((2, 4, 32, 32), "uint16"),
     )
@@ -227,17 +227,20 @@ def test_truths_are_degraded_anew_to_train_on(folder, start, tmp_path):
     assert errors[0] > errors[1] > errors[2]
 
 
-def test_chips_can_be_held_out(start, tmp_path, capsys):
+def test_chips_that_repeat_count_once_and_can_be_had_as_pairs(start, tmp_path, capsys):
     rng = np.random.default_rng(1)
-    pan, ms, gt = (rng.integers(1, 900, s) for s in ((5, 32, 32), (5, 4, 8, 8), (5, 4, 32, 32)))
-    np.savez(tmp_path / "WV3_x.npz", pan=pan, ms=ms, gt=gt)
+    pan, ms, gt = (rng.integers(1, 900, s) for s in ((3, 32, 32), (3, 4, 8, 8), (3, 4, 32, 32)))
+    chips = {"pan": pan, "ms": ms, "gt": gt}
+    chips = {key: np.float32(x)[[0, 1, 0, 2, 1]] for key, x in chips.items()}
+    np.savez(tmp_path / "WV3_x.npz", **chips)
     words = ("--train", tmp_path / "WV3_x.npz", "--out", tmp_path / "p.h5")
-    assert start("prepare_patches", *words, "--hold-out-chips", 2) == 0
-    train, val = (stored(tmp_path / "p.h5", n) for n in ("train/WV3_x", "val/WV3_x-held-out"))
-    assert np.array_equal(np.concatenate([train["gt"], val["gt"]]), gt)
-    assert len(val["gt"]) == 2
-    assert start("prepare_patches", *words, "--hold-out-chips", 5) == 1
-    assert "5 of 5 chips cannot be held out" in capsys.readouterr().err
+    assert start("prepare_patches", *words, "--chips-to", tmp_path / "pairs") == 0
+    assert "2 of 5 chips left out, since they repeat others" in capsys.readouterr().err
+    assert np.array_equal(stored(tmp_path / "p.h5", "train/WV3_x")["gt"], gt)
+    places = [tmp_path / "pairs" / f"WV3_x-2_{kind}.tif" for kind in ("pan", "ms")]
+    with open_pair(*(RasterSource.of(str(place)) for place in places)) as pair:
+        assert (pair.ratio, pair.geometry.phase, pair.sensor.key) == (4, (1.5, 1.5), "wv3")
+        assert np.array_equal(pair.read_ms(Window(0, 0, 8, 8))[0], ms[2])
 
 
 def test_missing_pixels_leave_whole_chips(folder, start, tmp_path):
