@@ -180,9 +180,8 @@ def _product(pair: Pair, ratio: int, area: Window, writer: _Writer) -> None:
         local = block._replace(col=block.col - area.col, row=block.row - area.row)
         gt, gt_valid = pair.read_ms(block)
         writer.put("gt", local, gt, gt_valid)
-        rows = pair.geometry.pan_position(1, np.arange(block.row, block.stop[1]))
-        cols = pair.geometry.pan_position(0, np.arange(block.col, block.stop[0]))
-        pan, pan_valid = sampled(pair.read_pan, rows, cols, [pan_kernel])
+        places = pair.geometry.pan_positions(block)
+        pan, pan_valid = sampled(pair.read_pan, *places, [pan_kernel])
         writer.put("pan", local, pan, pan_valid)
         small = _coarse(local, ratio)
         if not small.empty:

@@ -106,22 +106,16 @@ class WindowFields(_Shared):
 
     # -- axes -------------------------------------------------------------------------------------
 
-    def _axes(self, make: Callable[[int, Array], Taps]) -> tuple[Taps, Taps]:
-        """Taps for the (rows, columns) of the window."""
-        col, row, width, height = self.window
-        return make(1, np.arange(row, row + height)), make(0, np.arange(col, col + width))
-
     @cached_property
     def _up(self) -> tuple[Taps, Taps]:
         """From MS to the window's PAN pixels by the Lagrange polynomial."""
-        place = self.pair.geometry.ms_position
-        return self._axes(lambda axis, index: lagrange_taps(place(axis, index)))
+        rows, cols = self.pair.geometry.ms_positions(self.window)
+        return lagrange_taps(rows), lagrange_taps(cols)
 
     def _down(self, ms: Window, make: Callable[[Array, float], Taps]) -> tuple[Taps, Taps]:
         """From PAN to the MS pixels of ``ms``; ``make`` turns positions and ratio into taps."""
         geometry = self.pair.geometry
-        rows = geometry.pan_position(1, np.arange(ms.row, ms.row + ms.height))
-        cols = geometry.pan_position(0, np.arange(ms.col, ms.col + ms.width))
+        rows, cols = geometry.pan_positions(ms)
         return make(rows, geometry.ratio[1]), make(cols, geometry.ratio[0])
 
     def _pan_at(self, rows: Taps, cols: Taps) -> Array:
@@ -205,8 +199,8 @@ class WindowFields(_Shared):
         return self._down_up_cubic(at)
 
     def _down_up_cubic(self, at: Callable[[Taps, Taps], Array]) -> Array:
-        place = self.pair.geometry.ms_position
-        up = self._axes(lambda axis, index: kernel_taps(place(axis, index), cubic, 2))
+        rows, cols = self.pair.geometry.ms_positions(self.window)
+        up = kernel_taps(rows, cubic, 2), kernel_taps(cols, cubic, 2)
         ms = reach(*up)
         small = at(*self._down(ms, lambda where, ratio: kernel_taps(where, cubic, 2, ratio)))
         return self._up_from(small, ms, up)
@@ -309,10 +303,7 @@ class WindowFields(_Shared):
         ms = geometry.ms_window(region)
         kernel = product_kernel(float(np.mean(self.pair.sensor.ms_gains)), self.pair.ratio)
         down = self._down(ms, lambda where, _: filter_taps(where, kernel))
-        up = (
-            lagrange_taps(geometry.ms_position(1, np.arange(region.row, region.stop[1]))),
-            lagrange_taps(geometry.ms_position(0, np.arange(region.col, region.stop[0]))),
-        )
+        up = [lagrange_taps(where) for where in geometry.ms_positions(region)]
         return Observation(
             self._pan(region),
             self.pair.read_ms(ms)[0],

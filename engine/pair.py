@@ -52,6 +52,16 @@ class Geometry:
         """Fractional PAN index of MS pixel centres along an axis (0 = x, 1 = y)."""
         return ms_index * self.ratio[axis] + self.phase[axis]
 
+    def ms_positions(self, window: Window) -> tuple[Array, Array]:
+        """Fractional MS indices of the rows and of the columns of a PAN window."""
+        (rows, cols), at = _indices(window), self.ms_position
+        return at(1, rows), at(0, cols)
+
+    def pan_positions(self, window: Window) -> tuple[Array, Array]:
+        """Fractional PAN indices of the rows and of the columns of an MS window."""
+        (rows, cols), at = _indices(window), self.pan_position
+        return at(1, rows), at(0, cols)
+
     def shifted(self, dx: float, dy: float) -> Geometry:
         """The geometry after moving the MS by (dx, dy) PAN pixels on the PAN grid."""
         return replace(self, phase=(self.phase[0] + dx, self.phase[1] + dy))
@@ -69,6 +79,11 @@ class Geometry:
             edges.append((first, stop - first))
         (col, width), (row, height) = edges
         return Window(col, row, width, height)
+
+
+def _indices(window: Window) -> tuple[Array, Array]:
+    (left, top), (right, bottom) = (window.col, window.row), window.stop
+    return np.arange(top, bottom), np.arange(left, right)
 
 
 class Pair:
@@ -145,16 +160,13 @@ class Pair:
         ``ms_valid`` covers the MS window ``ms``, which must reach one pixel beyond ``window``.
         """
         if ms_valid is not None:
-            index = []
-            for axis, (start, size, origin, limit) in enumerate(
-                (
-                    (window.col, window.width, ms.col, ms.width),
-                    (window.row, window.height, ms.row, ms.height),
+            rows, cols = (
+                np.clip(np.floor(position + 0.5).astype(int) - first, 0, size - 1)
+                for position, first, size in zip(
+                    self.geometry.ms_positions(window), (ms.row, ms.col), ms.shape
                 )
-            ):
-                position = self.geometry.ms_position(axis, np.arange(start, start + size))
-                index.append(np.clip(np.floor(position + 0.5).astype(int) - origin, 0, limit - 1))
-            near = ms_valid[np.ix_(index[1], index[0])]
+            )
+            near = ms_valid[np.ix_(rows, cols)]
             return near if pan_valid is None else near & pan_valid
         return pan_valid
 

@@ -259,11 +259,10 @@ def chips(path: Path, grid: Grid, phase: float, copies: Path | None) -> Made:
         pan, small, gt = data["pan"][own], data["ms"][own].astype(np.float32), data["gt"][own]
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise WhetstoneError("PATCHES", f"'{path}' holds no chips: {error}.") from None
-    if repeats := len(data["pan"]) - len(own):
-        tqdm.write(
-            f"{path.stem}: {repeats} of {len(data['pan'])} chips left out, since they repeat others",
-            file=sys.stderr,
-        )
+    count = len(data["pan"])
+    if repeats := count - len(own):
+        text = f"{path.stem}: {repeats} of {count} chips left out, since they repeat others"
+        tqdm.write(text, file=sys.stderr)
     height, width = pan.shape[-2:]
     if (height, width) != tuple(grid.ratio * n for n in small.shape[-2:]):
         raise LeftOut(f"its ratio is {height / small.shape[-2]:g}")

@@ -79,36 +79,27 @@ class ReducedPair(Pair):
 
     def read_pan(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
         """PAN (h, w) through its MTF at the MS pixel centres, and its validity."""
-        rows, cols = (
-            self._whole.geometry.pan_position(axis, index) + self._move[axis]
-            for axis, index in _indices(window)
-        )
+        rows, cols = self._whole.geometry.pan_positions(window)
 
         def read(around: Window) -> tuple[Array, Array | None]:
             return self._whole.read_pan(around, _finer(steps, self._whole.ratio))
 
-        values, valid = sampled(read, rows, cols, self._pan_kernel)
+        right, down = self._move
+        values, valid = sampled(read, rows + down, cols + right, self._pan_kernel)
         return values[0], valid
 
     def read_ms(self, window: Window, steps: int = 0) -> tuple[Array, Array | None]:
         """MS (B, h, w) through the MTF of its bands on the coarser grid, and its validity."""
-        rows, cols = (self.geometry.pan_position(axis, index) for axis, index in _indices(window))
 
         def read(around: Window) -> tuple[Array, Array | None]:
             return self._whole.read_ms(around, _finer(steps, self.ratio))
 
-        return sampled(read, rows, cols, self._kernels)
+        return sampled(read, *self.geometry.pan_positions(window), self._kernels)
 
 
 def _finer(steps: int, ratio: float) -> int:
     """Steps of filling that reach as far on a finer grid; 0 stays 0."""
     return steps and steps_to(round(fill_reach(steps) * ratio))
-
-
-def _indices(window: Window) -> tuple[tuple[int, Array], tuple[int, Array]]:
-    """(axis, pixel indices) of the rows and of the columns of a window."""
-    rows = np.arange(window.row, window.row + window.height)
-    return (1, rows), (0, np.arange(window.col, window.col + window.width))
 
 
 def reduced(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> tuple[Window, Read]:
@@ -118,23 +109,23 @@ def reduced(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> t
     """
     small = ReducedPair(pair, shift)
     base = base_of(small) if base_of else None
-    place = small.geometry.ms_position
 
     def read(window: Window) -> Images:
         truth, valid = pair.read_ms(window)
         pan, pan_valid = small.read_pan(window)
-        rows, cols = (lagrange_taps(place(axis, index)) for axis, index in _indices(window))
+        places = small.geometry.ms_positions(window)
+        rows, cols = map(lagrange_taps, places)
         around = reach(rows, cols)
         ms, ms_valid = small.read_ms(around)
         lms = resample(ms, rows.shifted(around.row), cols.shifted(around.col))
         given = base.image(pan, window) if base else lms
         masks = [m for m in (valid, pan_valid) if m is not None]
         if ms_valid is not None:  # a reduced pixel counts for all that it covers
-            near = [np.rint(place(axis, index)).astype(int) for axis, index in _indices(window)]
+            near = [np.rint(where).astype(int) for where in places]
             masks.append(ms_valid[np.ix_(near[0] - around.row, near[1] - around.col)])
         both = np.logical_and.reduce(masks) if masks else None
-        centres = [small.geometry.pan_position(axis, index) for axis, index in _indices(around)]
-        return Images(pan, lms, given, truth, both, ms, _counts(centres, window, both), around)
+        counts = _counts(small.geometry.pan_positions(around), window, both)
+        return Images(pan, lms, given, truth, both, ms, counts, around)
 
     return small.scene, read
 
@@ -155,13 +146,13 @@ def full(pair: Pair, shift: Shift | None, base_of: BaseOf | None = None) -> tupl
             valid = unmoved if valid is None else valid & unmoved
         around = pair.geometry.ms_window(window).expand(2)
         ms, _ = pair.read_ms(around)
-        centres = [pair.geometry.pan_position(axis, index) for axis, index in _indices(around)]
-        return Images(pan, lms, given, None, valid, ms, _counts(centres, window, valid), around)
+        counts = _counts(pair.geometry.pan_positions(around), window, valid)
+        return Images(pan, lms, given, None, valid, ms, counts, around)
 
     return pair.scene, read
 
 
-def _counts(centres: list[Array], window: Window, valid: Array | None) -> Array:
+def _counts(centres: tuple[Array, Array], window: Window, valid: Array | None) -> Array:
     """Which MS pixels, by the rows and columns of their centres, lie on valid pixels of a window.
 
     A fusion takes the scale of the scene from the same pixels.

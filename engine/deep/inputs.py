@@ -143,11 +143,10 @@ def lms_and_ms(
     Both by 12-point Lagrange interpolation; where the model's grid is the MS's own, the MS comes
     out as it is.
     """
-    up, own = [], []
+    up = [lagrange_taps(where) for where in geometry.ms_positions(window)]
+    own = []
     for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width)):
-        pixels = np.arange(start, start + size)
         centres = start + grid.phase + grid.ratio * np.arange(size // grid.ratio)
-        up.append(lagrange_taps(geometry.ms_position(axis, pixels)))
         # freed of rounding, so that a grid that fits, fits exactly
         own.append(lagrange_taps(np.round(geometry.ms_position(axis, centres), 9)))
     first = [min(u.first, o.first) for u, o in zip(up, own)]
@@ -192,10 +191,7 @@ def read_pan_and_lms(
     place of the LMS.
     """
     pan, pan_valid = pair.read_pan(window, steps_to(filled))
-    rows, cols = (
-        lagrange_taps(pair.geometry.ms_position(axis, np.arange(start, start + size)))
-        for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width))
-    )
+    rows, cols = map(lagrange_taps, pair.geometry.ms_positions(window))
     around = reach(rows, cols)
     ms, ms_valid = pair.read_ms(around, steps_to(int(filled / pair.ratio) + 1))
     if base:

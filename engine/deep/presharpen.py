@@ -89,27 +89,18 @@ class Presharpener:
         pair, geometry = self.pair, self.pair.geometry
         ms_steps = steps_to(int(filled / pair.ratio) + MS_REACH)
         pan_steps = steps_to(filled + round(MS_REACH * pair.ratio) + len(self._kernel) // 2)
-        up, inverse = [], []
-        for axis, start, size in ((1, window.row, window.height), (0, window.col, window.width)):
-            up.append(lagrange_taps(geometry.ms_position(axis, np.arange(start, start + size))))
-            place = round(geometry.phase[axis] % 1, 6)
-            inverse.append(_inverse(self.gain, geometry.ratio[axis], place))
+        up = [lagrange_taps(where) for where in geometry.ms_positions(window)]
         inner = reach(*up)
         wide = inner.expand(_REACH)
-        down = [
-            filter_taps(
-                geometry.pan_position(axis, np.arange(start, start + size)),
-                self._kernel,
-            )
-            for axis, start, size in ((1, wide.row, wide.height), (0, wide.col, wide.width))
-        ]
+        down = [filter_taps(where, self._kernel) for where in geometry.pan_positions(wide)]
         seen = reach(*down)
         around = pair.read_pan(seen, pan_steps)[0]
         small = resample(around, down[0].shifted(seen.row), down[1].shifted(seen.col))
         gains = self._injection.astype(pan.dtype)
         unlike = pair.read_ms(wide, ms_steps)[0] - gains * small
-        for axis, kernel in zip((-2, -1), inverse):
-            unlike = correlate_axis(unlike, kernel, axis)
+        for axis in (1, 0):
+            inverse = _inverse(self.gain, geometry.ratio[axis], round(geometry.phase[axis] % 1, 6))
+            unlike = correlate_axis(unlike, inverse, -1 - axis)
         rest = resample(unlike, up[0].shifted(inner.row), up[1].shifted(inner.col))
         return rest + gains * pan
 
