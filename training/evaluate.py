@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -642,23 +643,36 @@ def document(
 
 
 def losses(result: list[Table], models: set[str]) -> list[str]:
-    """Per model and table the telling figures that a classical method has better, in words."""
+    """Per model and table the telling figures that a classical method has better, in words.
+
+    Means over other scenes are not compared.
+    """
     text = []
     for table in result:
-        known = [one for one in table.lines if one.method in CLASSICAL]
-        for own in (one for one in table.lines if one.method.split(" @")[0] in models):
+        whole = [one for one in table.lines if one.scenes == table.scenes]
+        known = [one for one in whole if one.method in CLASSICAL]
+        for own in (one for one in whole if one.method.split(" @")[0] in models):
+            keys = [key for key in TELLING[table.resolution] if key in own.means]
+            ahead = {key: [one for one in known if rank(key, one) < rank(key, own)] for key in keys}
             worse = []
-            for key in TELLING[table.resolution]:
-                sign = 1 if FIGURES[key].lower_is_better else -1
-                rivals = [one for one in known if key in one.means]
-                best = min(rivals, key=lambda one: sign * one.means[key], default=None)
-                if best and key in own.means and sign * own.means[key] > sign * best.means[key]:
+            for key, rivals in ahead.items():
+                if rivals:
+                    best = min(rivals, key=lambda one: rank(key, one))
                     both = f"{shown(own.means, key)} ({best.method} {shown(best.means, key)})"
                     worse.append(f"{key} {both}")
             if worse:
                 where = f"{table.sensor}, {table.resolution} resolution"
                 text.append(f"- {own.method}, {where}: {', '.join(worse)}")
+                if not any(all(one in ahead[key] for key in keys) for one in known):
+                    text[-1] += f"; no classical method has {' and '.join(keys)} better"
     return text
+
+
+def rank(key: str, line: Line) -> float:
+    """A mean by which the best line comes first, and one that lacks it last."""
+    if key not in line.means:
+        return inf
+    return line.means[key] * (1 if FIGURES[key].lower_is_better else -1)
 
 
 def markdown(table: Table) -> list[str]:

@@ -449,18 +449,23 @@ def test_a_drawn_scene_is_no_sensor(call, folder, tmp_path):
 
 
 def test_where_models_lose_is_said():
-    def line(method, **means):
-        return evaluate.Line(method, 1, 1.0, means, {}, dict.fromkeys(means, 1))
+    def line(method, scenes=1, **means):
+        return evaluate.Line(method, scenes, 1.0, means, {}, dict.fromkeys(means, scenes))
 
     reduced = [line("exp", ergas=3.0, sam=2.0, q2n=0.8), line("gsa", ergas=2.0, sam=3.0, q2n=0.9)]
     mine = [line("mine", ergas=1.9, sam=2.5, q2n=0.85), line("cnn-baseline", ergas=9.0)]
-    full = [line("gsa", hqnr=0.9, d_rho=0.1), line("mine @10", hqnr=0.95, d_rho=0.05)]
+    gsa = line("gsa", hqnr=0.9, d_rho=0.1)
     tables = [
         evaluate.Table("A", "reduced", 1, [*reduced, *mine]),
-        evaluate.Table("A", "full", 1, full),
+        evaluate.Table("A", "full", 1, [gsa, line("mine @10", hqnr=0.95, d_rho=0.05)]),
+        evaluate.Table("B", "full", 1, [gsa, line("mine", hqnr=0.8, d_rho=0.2)]),
+        # of two scenes mine fits one: another mean
+        evaluate.Table("all", "full", 2, [line("gsa", 2, hqnr=1.0), line("mine", hqnr=0.8)]),
     ]
     assert evaluate.losses(tables, {"mine"}) == [
-        "- mine, A, reduced resolution: sam 2.500 (exp 2.000), q2n 0.850 (gsa 0.900)"
+        "- mine, A, reduced resolution: sam 2.500 (exp 2.000), q2n 0.850 (gsa 0.900); "
+        "no classical method has ergas and sam and q2n better",
+        "- mine, B, full resolution: hqnr 0.800 (gsa 0.900), d_rho 0.200 (gsa 0.100)",
     ]
 
 
