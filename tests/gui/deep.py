@@ -9,6 +9,7 @@ writes ``deep.json`` and the pictures.
 import json
 import os
 import subprocess
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -20,6 +21,9 @@ from qgis.PyQt.QtWidgets import QApplication, QDockWidget, QPushButton
 from qgis.utils import iface, plugins
 
 TASK = json.loads(Path(os.environ["WHETSTONE_SHOT"]).read_text("utf-8"))
+sys.path.insert(0, TASK["here"])
+from canvas import side_by_side  # noqa: E402
+
 OUT = Path(TASK["out"])
 LOG = {"steps": [], "measured": {}}
 STATE = {"ready": lambda: True}
@@ -182,6 +186,8 @@ def shoot_group() -> None:
     (group,) = QgsProject.instance().layerTreeRoot().findGroups()
     fused, heat, below = group.findLayers()
     LOG["group"] = [Path(node.layer().source()).name for node in (fused, heat, below)]
+    sheet = side_by_side({"MS": ms(), "PAN": pan(), "SSDiff": fused.layer()}, middle(150))
+    sheet.save(str(OUT / "comparison.png"))
     fused.setItemVisibilityChecked(False)
     heat.setItemVisibilityChecked(True)
 

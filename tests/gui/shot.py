@@ -5,6 +5,7 @@ Reads its task from the JSON file named in ``WHETSTONE_SHOT``; writes ``log.json
 
 import json
 import os
+import sys
 import traceback
 from pathlib import Path
 
@@ -12,19 +13,19 @@ import processing
 from qgis.core import (
     QgsApplication,
     QgsContrastEnhancement,
-    QgsMapRendererParallelJob,
-    QgsMapSettings,
     QgsMultiBandColorRenderer,
     QgsProcessingContext,
     QgsProject,
     QgsRasterLayer,
 )
-from qgis.PyQt.QtCore import QRect, QSize, Qt, QTimer
-from qgis.PyQt.QtGui import QColor, QImage, QPainter
+from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QApplication, QDialog, QDockWidget
 from qgis.utils import iface
 
 TASK = json.loads(Path(os.environ["WHETSTONE_SHOT"]).read_text("utf-8"))
+sys.path.insert(0, TASK["here"])
+from canvas import picture  # noqa: E402
+
 OUT = Path(TASK["out"])
 LOG = {"steps": []}
 STATE = {}
@@ -146,30 +147,12 @@ def shoot_window_now() -> None:
     screen("window")
 
 
-def shoot_comparison() -> None:
-    """MS, PAN and fused at the same place and scale, side by side."""
-    side, margin, head = 460, 12, 34
-    sheet = QImage(3 * side + 4 * margin, side + head + margin, QImage.Format.Format_RGB32)
-    sheet.fill(QColor("#f2f2f2"))
-    painter = QPainter(sheet)
+def shoot_layers() -> None:
+    """MS, PAN and fused at the same place and scale."""
     box = STATE["pan"].extent()
-    box.scale(TASK.get("zoom", 0.3))
-    for index, name in enumerate(("ms", "pan", "fused")):
-        settings = QgsMapSettings()
-        settings.setLayers([STATE[name]])
-        settings.setExtent(box)
-        settings.setOutputSize(QSize(side, side))
-        settings.setDestinationCrs(STATE["pan"].crs())
-        job = QgsMapRendererParallelJob(settings)
-        job.start()
-        job.waitForFinished()
-        job.renderedImage().save(str(OUT / f"canvas_{name}.png"))
-        left = margin + index * (side + margin)
-        painter.drawImage(left, head, job.renderedImage())
-        place = QRect(left, 0, side, head)
-        painter.drawText(place, int(Qt.AlignmentFlag.AlignCenter), STATE[name].name())
-    painter.end()
-    sheet.save(str(OUT / "comparison.png"))
+    box.scale(TASK["zoom"])
+    for name in ("ms", "pan", "fused"):
+        picture(STATE[name], box).save(str(OUT / f"canvas_{name}.png"))
 
 
 def open_compare() -> None:
@@ -222,7 +205,7 @@ STEPS = [
     (shoot_log, 500),
     (shoot_window, 2500),
     (shoot_window_now, 300),
-    (shoot_comparison, 300),
+    (shoot_layers, 300),
     (open_compare, 1200),
     (shoot_compare, 100),
     (open_batch, 1200),

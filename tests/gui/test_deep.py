@@ -13,7 +13,7 @@ from window import HERE, INI, PROGRAM, display, environment, spread
 
 pytestmark = pytest.mark.gui
 PICTURES = (
-    *("welcome", "demo", "preview", "fused", "uncertainty"),
+    *("welcome", "demo", "preview", "fused", "uncertainty", "comparison"),
     *("dialog_ssdiff", "dialog_ssdiff_log", "dialog_ssdiff_running", "dialog_crossdiff"),
     *("dialog_adapt", "dialog_enginestatus", "dialog_models", "dialog_preview"),
 )
@@ -34,8 +34,8 @@ def log(tmp_path_factory, root) -> dict:
         models = str(folder / "models")
         script = HERE.parent / "qgis" / "write_models.py"
         subprocess.run([python, script, models], check=True, env={"PATH": os.environ["PATH"]})
-    task = {"out": str(out), "side": 512 if "WHETSTONE_SHOT_MODELS" in os.environ else 256}
-    task["seconds"] = 300
+    side = 512 if "WHETSTONE_SHOT_MODELS" in os.environ else 256
+    task = {"out": str(out), "here": str(HERE), "side": side, "seconds": 300}
     (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
     profile = folder / "profiles" / "default" / "QGIS"
     profile.mkdir(parents=True)

@@ -13,7 +13,7 @@ from window import HERE, INI, PROGRAM, display, environment, spread
 
 pytestmark = pytest.mark.gui
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PICTURES = ("dialog", "dialog_log", "window", "comparison", "dialog_compare", "batch")
+PICTURES = ("dialog", "dialog_log", "window", "dialog_compare", "batch")
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def shots(tmp_path_factory, root) -> Path:
     out.mkdir(parents=True)
     drawn = run(DemoJob(str(folder / "scene")))
     task = {
-        "out": str(out), "pan": drawn.pan, "ms": drawn.ms, "pan_name": "Town PAN",
-        "ms_name": "Town MS", "bands": [3, 2, 1], "method": "gsa", "zoom": 0.3,
-        "html": str(out / "report.html"),
+        "out": str(out), "here": str(HERE), "html": str(out / "report.html"),
+        "pan": drawn.pan, "ms": drawn.ms, "pan_name": "Town PAN", "ms_name": "Town MS",
+        "bands": [3, 2, 1], "method": "gsa", "zoom": 0.3,
     }  # fmt: skip
     task.update(json.loads(os.environ.get("WHETSTONE_SHOT_TASK", "{}")))
     (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
