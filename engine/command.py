@@ -65,6 +65,7 @@ def job_from_args(args: argparse.Namespace) -> Job:
             reduced=args.reduced,
             model=_model_name(args.model),
             steps=args.steps or 0,
+            consistency=args.consistency,
             device=args.device,
             adapt=args.adapt,
             **common,

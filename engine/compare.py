@@ -66,10 +66,10 @@ def compare(job: CompareJob, progress: Progress) -> CompareResult:
                 "USAGE", "A model and --adapt are given; an adapted model is made, not named."
             )
         methods = tuple(dict.fromkeys((*methods, ADAPTED)))
-    if (job.model or job.steps) and not set(methods) & set(DEEP):
+    if (job.model or job.steps or job.consistency) and not set(methods) & set(DEEP):
         raise WhetstoneError(
             "NOT_DEEP",
-            "A model or steps are given, but none of the methods is a deep one.",
+            "A model, steps or consistency are given, but none of the methods is a deep one.",
             f"Add {' or '.join(DEEP)} to the methods, or leave them out.",
         )
     with made_folder(job.out_dir):
@@ -213,7 +213,13 @@ def _one(job: CompareJob, name: str, progress: Progress) -> tuple[FuseResult, Sc
     )
     if find_method(name).name in DEEP:
         steps = job.steps if "steps" in OWN_FIELDS[name] else 0
-        one = replace(one, model=_model_for(job, name), steps=steps, device=job.device)
+        one = replace(
+            one,
+            model=_model_for(job, name),
+            steps=steps,
+            consistency=job.consistency,
+            device=job.device,
+        )
     fused = fuse(one, PartOfProgress(progress, 0.0, 0.5))
     with ExitStack() as stack:
         pair, truth = _open(job, stack)

@@ -18,6 +18,11 @@ def model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--steps", type=positive, metavar="N", help="SSDiff: sampling steps (default: the model's)"
     )
+    group.add_argument(
+        "--consistency",
+        action="store_true",
+        help="correct the image so that the MS sensor would see the measured MS in it",
+    )
     device(group)
 
 
@@ -81,11 +86,6 @@ def deep(sub: argparse.ArgumentParser) -> None:
         "--uncertainty",
         metavar="FILE",
         help="write the standard deviation of the samples there, without --consistency",
-    )
-    group.add_argument(
-        "--consistency",
-        action="store_true",
-        help="correct the image so that the MS sensor would see the measured MS in it",
     )
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
     group.add_argument(

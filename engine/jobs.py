@@ -117,8 +117,9 @@ class CompareJob:
 
     ``reduced`` first degrades the pair (Wald), so that the original MS is the reference. With a
     reference ``coregister`` moves the PAN, because the truth lies with the MS. ``model`` (for the
-    method of its kind), ``steps`` and ``device`` are for deep methods, as in a fusion. With
-    ``adapt`` a CrossDiff model is first adapted to the pair that is compared, for so many minutes.
+    method of its kind), ``steps``, ``consistency`` and ``device`` are for deep methods, as in a
+    fusion. With ``adapt`` a CrossDiff model is first adapted to the pair that is compared, for so
+    many minutes.
     """
 
     pan: RasterSource
@@ -134,6 +135,7 @@ class CompareJob:
     html: Optional[str] = None
     model: Optional[str] = None
     steps: int = 0
+    consistency: bool = False
     device: str = "auto"
     adapt: float = 0.0
 

@@ -10,7 +10,7 @@ OUT=build/benchmark
 mkdir -p "$OUT/drawn"
 .venv/engine/bin/whetstone demo --scene-only --out-dir "$OUT/drawn" >/dev/null 2>&1
 for kind in pan ms gt; do mv "$OUT/drawn/$kind.tif" "$OUT/drawn/drawn_$kind.tif"; done
-words=(--methods all --models bundled --coregister)
+words=(--methods all --models bundled --coregister --consistency)
 # shellcheck disable=SC2206
 [ -z "${CNN:-}" ] || words+=(--cnn "$CNN")
 [ -z "${FULL:-}" ] || { set -f && words+=(--full $FULL) && set +f; }

@@ -66,7 +66,7 @@ part of a scene that the model never saw."""
 #: Where the pictures of a page are, beside it.
 GALLERY = "images/benchmark"
 BUNDLED = "bundled"
-CNN = "cnn-baseline"
+CNN, CONSISTENT = "cnn-baseline", "--consistency"
 INTRODUCTION = """\
 Means over scenes, standard deviations in brackets, best mean of a column in bold; ▼ lower is
 better, ▲ higher is better. *Reduced*: both images were degraded by their ratio (Wald) and the MS
@@ -79,6 +79,7 @@ scenes than its table has is never the best."""
 class Entrant:
     """What is scored: a method, with the model and steps of a deep one (0: the model's own).
 
+    ``name`` begins with that of the model; ``consistent`` corrects what it makes.
     ``bundled`` says nothing of scenes it does not fit; ``adapt`` are minutes on the first scene of
     each sensor at full resolution.
     """
@@ -88,6 +89,7 @@ class Entrant:
     model: str | None = None
     steps: int = 0
     bundled: bool = False
+    consistent: bool = False
     adapt: float = 0.0
 
 
@@ -252,6 +254,7 @@ def arguments() -> argparse.Namespace:
         help="correct the shift of each pair; where there is a truth, by moving the PAN",
     )
     add("--steps", type=int, nargs="+", default=[], metavar="N", help="of SSDiff; default: its own")
+    add(CONSISTENT, action="store_true", help="score every model with it, too")
     add("--device", default="auto", help="auto, cpu, cuda[:N] or mps")
     add("--pictures", type=Path, metavar="FOLDER", help="for a crop of each scene by all methods")
     add(
@@ -329,6 +332,8 @@ def entrants(args: argparse.Namespace) -> tuple[list[Entrant], dict[str, dict[st
         for steps in several or [0]:
             label = f"{name} @{steps}" if steps else name
             field.append(Entrant(label, card.architecture, wanted, steps, bundled))
+            if args.consistency:
+                field.append(replace(field[-1], name=f"{label} {CONSISTENT}", consistent=True))
     if args.cnn:
         field.append(Entrant(CNN, CNN, str(args.cnn)))
     if args.adapt:
@@ -348,14 +353,20 @@ def earlier(
     data = json.loads(path.read_text(encoding="utf-8"))
     if data["whetstone"] != __version__:
         raise WhetstoneError("RESUME", f"'{path}' is of Whetstone {data['whetstone']}.")
-    labels = {e.name: e.name.split(" @")[0] for e in field}
     changed = {
-        label
-        for label, name in labels.items()
-        if name in models and data["models"].get(name, {}).get("sha256") != models[name]["sha256"]
+        entrant.name
+        for entrant in field
+        for name in models
+        if of_model(entrant.name, name)
+        and data["models"].get(name, {}).get("sha256") != models[name]["sha256"]
     }
     rows = [Row(**row) for row in data["rows"] if row["method"] not in changed]
     return {(row.scene, row.resolution, row.method): row for row in rows}
+
+
+def of_model(label: str, name: str) -> bool:
+    """Whether an entrant is a model, with its steps or corrected."""
+    return label == name or label.startswith((f"{name} @", f"{name} {CONSISTENT}"))
 
 
 def evaluate(
@@ -463,8 +474,15 @@ def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> tuple[
     if entrant.method == CNN:
         row = by_cnn(pair.job, str(entrant.model))
     else:
-        job = replace(pair.job, methods=(entrant.method,), model=entrant.model, steps=entrant.steps)
-        (row,) = result_to_dict(run(replace(job, adapt=entrant.adapt)))["rows"]
+        job = replace(
+            pair.job,
+            methods=(entrant.method,),
+            model=entrant.model,
+            steps=entrant.steps,
+            consistency=entrant.consistent,
+            adapt=entrant.adapt,
+        )
+        (row,) = result_to_dict(run(job))["rows"]
     found = Row(
         scene=scene.name,
         pan=str(scene.pan),
@@ -651,7 +669,7 @@ def losses(result: list[Table], models: set[str]) -> list[str]:
     for table in result:
         whole = [one for one in table.lines if one.scenes == table.scenes]
         known = [one for one in whole if one.method in CLASSICAL]
-        for own in (one for one in whole if one.method.split(" @")[0] in models):
+        for own in (one for one in whole if any(of_model(one.method, m) for m in models)):
             keys = [key for key in TELLING[table.resolution] if key in own.means]
             ahead = {key: [one for one in known if rank(key, one) < rank(key, own)] for key in keys}
             worse = []

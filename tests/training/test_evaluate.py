@@ -249,6 +249,14 @@ def test_steps_and_names_of_models(call, folder, model, tmp_path):
     assert list(section(page, "QuickBird, reduced resolution (1 scene)"))[1:] == names
 
 
+def test_models_are_scored_corrected_too(call, folder, model):
+    words = ("--only", "GE1_one*", "--methods", "", "--models", model, "--resolution", "full")
+    _, _, data, _ = call(folder, *words, "--consistency")
+    plain, corrected = data["rows"]
+    assert (plain["method"], corrected["method"]) == ("tiny", "tiny --consistency")
+    assert corrected["scores"]["r_ergas"] < 0.5 * plain["scores"]["r_ergas"]
+
+
 @pytest.fixture(scope="module")
 def crossdiff(tmp_path_factory):
     """A CrossDiff model with random weights and small residuals."""
