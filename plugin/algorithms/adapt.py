@@ -91,6 +91,7 @@ class AdaptAlgorithm(WhetstoneAlgorithm):
             "HELD_OUT": tr("Share of the scene that was held out for validation (percent)"),
             "ERGAS_ADAPTED": tr("ERGAS of the adapted model on what was held out"),
             "ERGAS_MTF_GLP_FS": tr("ERGAS of MTF-GLP-FS on what was held out"),
+            "ERGAS_BASE": tr("ERGAS of the image that the model adds to, on what was held out"),
             "ERGAS_EXP": tr("ERGAS of plain interpolation on what was held out"),
         }
 

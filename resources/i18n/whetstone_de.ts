@@ -364,6 +364,10 @@
         <translation>ERGAS des angepassten Modells auf dem Zurückgehaltenen</translation>
     </message>
     <message>
+        <source>ERGAS of the image that the model adds to, on what was held out</source>
+        <translation>ERGAS des Bildes, zu dem das Modell hinzufügt, auf dem Zurückgehaltenen</translation>
+    </message>
+    <message>
         <source>ERGAS, relative global error (lower is better)</source>
         <translation>ERGAS, relativer Gesamtfehler (niedriger ist besser)</translation>
     </message>

@@ -161,7 +161,8 @@ def test_what_an_adaptation_answers(run, monkeypatch, tmp_path):
 
     def run_job(python, job, progress):
         jobs.append(job)
-        scores = {"exp": {"ergas": 3.0}, "mtf-glp-fs": {"ergas": 2.0}, "adapted": {"ergas": 1.0}}
+        values = {"exp": 3.0, "mtf-glp-fs": 2.0, "base": 1.5, "adapted": 1.0}
+        scores = {name: {"ergas": value} for name, value in values.items()}
         return AdaptResult(job.out, "mine", None, 4, 4.0, 9, "converged", 12.5, scores)
 
     monkeypatch.setattr(algorithm, "run_job", run_job)
@@ -171,7 +172,8 @@ def test_what_an_adaptation_answers(run, monkeypatch, tmp_path):
     assert (job.out, job.start, job.minutes, job.objective) == (out, "scratch", 2.0, "full")
     assert (made["OUTPUT"], made["STEPS"], made["ENDED"]) == (out, 9, "converged")
     assert (made["ERGAS_EXP"], made["ERGAS_MTF_GLP_FS"], made["ERGAS_ADAPTED"]) == (3.0, 2.0, 1.0)
-    assert made["HELD_OUT"] == 12.5 and any("adapted has ERGAS 1.000" in text for text in log.told)
+    assert (made["ERGAS_BASE"], made["HELD_OUT"]) == (1.5, 12.5)
+    assert any("adapted has ERGAS 1.000" in text for text in log.told)
 
 
 def test_status_and_models(run, tmp_path):
