@@ -84,18 +84,18 @@ def shrink(network: nn.Module, share: float) -> None:
 
 
 def scores_of(path: Path, name: str) -> dict[str, dict[str, float]]:
-    """Means of the model at reduced resolution, by sensor."""
+    """Means of the model at reduced resolution, by sensor, bands and ratio."""
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     found: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         mine = (row["method"], row["resolution"]) == (name, "reduced")
-        if mine and row["sensor"] != DRAWN:
-            found.setdefault(row["sensor"], []).append(row["scores"])
+        if mine and row["group"] != DRAWN:
+            found.setdefault(row["group"], []).append(row["scores"])
     if not found:
         raise WhetstoneError("SCORES", f"'{path}' has no reduced-resolution scores of '{name}'.")
     return {
-        sensor: {key: round(mean(one[key] for one in all_), 3) for key in FIGURES}
-        for sensor, all_ in sorted(found.items())
+        group: {key: round(mean(one[key] for one in all_), 3) for key in FIGURES}
+        for group, all_ in sorted(found.items())
     }
 
 

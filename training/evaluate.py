@@ -110,10 +110,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pair:
-    """What the entrants fuse: a job that lacks only the method, and what the pair is."""
+    """What the entrants fuse: a job that lacks only the method, and what the pair is.
+
+    ``group`` is what it shares with those it is averaged with: sensor, bands and ratio.
+    """
 
     job: CompareJob
-    sensor: str
+    group: str
     megapixels: float
     bands: int
     ratio: float
@@ -140,7 +143,7 @@ class Row:
 
     scene: str
     pan: str
-    sensor: str
+    group: str
     resolution: str
     method: str
     seconds: float
@@ -162,9 +165,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """The entrants on the scenes of one sensor at one resolution."""
+    """The entrants on the scenes of one group at one resolution."""
 
-    sensor: str
+    group: str
     resolution: str
     scenes: int
     lines: list[Line]
@@ -399,8 +402,8 @@ def evaluate(
                         note(scene, resolution, "", error.message)
                         bar.update(len(field))
                         continue
-                    first = (pair.sensor, resolution) not in seen
-                    seen.add((pair.sensor, resolution))
+                    first = (pair.group, resolution) not in seen
+                    seen.add((pair.group, resolution))
                     gallery, shown_here = args.pictures, fits(scene.name, args.shown)
                     if shown_here:
                         gallery = args.markdown.parent / GALLERY
@@ -459,9 +462,10 @@ def open_scene(scene: Scene, resolution: str, scratch: Path, args: argparse.Name
     with open_pair(job.pan, ms, sensor=job.sensor) as pair:
         area = pair.scene.width * pair.scene.height / 1e6
         drawn = "synthetic" in pair.ms.info.tags.get("SENSOR", "")  # by whetstone demo
+        group = f"{pair.sensor.title}, {pair.bands} bands at ratio {pair.ratio:g}"
         return Pair(
             job,
-            DRAWN if drawn else pair.sensor.title,
+            DRAWN if drawn else group,
             area,
             pair.bands,
             pair.ratio,
@@ -486,7 +490,7 @@ def score(scene: Scene, resolution: str, pair: Pair, entrant: Entrant) -> tuple[
     found = Row(
         scene=scene.name,
         pan=str(scene.pan),
-        sensor=pair.sensor,
+        group=pair.group,
         resolution=resolution,
         method=entrant.name,
         seconds=row["seconds"],
@@ -580,18 +584,18 @@ class Sheet:
 
 
 def tables(rows: list[Row], names: list[str]) -> list[Table]:
-    """Per sensor and resolution, and over all sensors if there are several but the drawn one."""
+    """Per group and resolution, and over all groups if there are several but the drawn one."""
     result = []
-    for sensor in [*sorted({row.sensor for row in rows}), ALL]:
+    for group in [*sorted({row.group for row in rows}), ALL]:
         for kind in COLUMNS:
             every = [row for row in rows if row.resolution == kind]
-            real = [row for row in every if row.sensor != DRAWN]
-            members = real if sensor == ALL else [row for row in every if row.sensor == sensor]
-            if not members or (sensor == ALL and len({row.sensor for row in real}) == 1):
+            real = [row for row in every if row.group != DRAWN]
+            members = real if group == ALL else [row for row in every if row.group == group]
+            if not members or (group == ALL and len({row.group for row in real}) == 1):
                 continue
             by_method = {name: [r for r in members if r.method == name] for name in names}
             lines = [line(name, own) for name, own in by_method.items() if own]
-            result.append(Table(sensor, kind, len({row.pan for row in members}), lines))
+            result.append(Table(group, kind, len({row.pan for row in members}), lines))
     return result
 
 
@@ -648,7 +652,7 @@ def document(
         )
     for table in result:
         count = f"{table.scenes} scene{'s' if table.scenes > 1 else ''}"
-        text += ["", f"## {table.sensor}, {table.resolution} resolution ({count})", ""]
+        text += ["", f"## {table.group}, {table.resolution} resolution ({count})", ""]
         text += markdown(table)
     if lost := losses(result, set(models)):
         text += ["", "## Where models lose to a classical method", "", *lost]
@@ -679,7 +683,7 @@ def losses(result: list[Table], models: set[str]) -> list[str]:
                     both = f"{shown(own.means, key)} ({best.method} {shown(best.means, key)})"
                     worse.append(f"{key} {both}")
             if worse:
-                where = f"{table.sensor}, {table.resolution} resolution"
+                where = f"{table.group}, {table.resolution} resolution"
                 text.append(f"- {own.method}, {where}: {', '.join(worse)}")
                 if not any(all(one in ahead[key] for key in keys) for one in known):
                     text[-1] += f"; no classical method has {' and '.join(keys)} better"

@@ -47,10 +47,10 @@ def test_weights_are_halved_in_size_and_shrunk(write, share, about, start, tmp_p
     assert card.training.get("residual_kept", 1.0) == share
 
 
-def test_scores_are_means_by_sensor_of_the_bundled_model(about, start, tmp_path, capsys):
-    def row(method, sensor, ergas, resolution="reduced"):
+def test_scores_are_means_by_group_of_the_bundled_model(about, start, tmp_path, capsys):
+    def row(method, group, ergas, resolution="reduced"):
         scores = {"ergas": ergas, "sam": 1.0, "q2n": 0.9}
-        return {"method": method, "sensor": sensor, "resolution": resolution, "scores": scores}
+        return {"method": method, "group": group, "resolution": resolution, "scores": scores}
 
     rows = [row("shipped", "A", 1.0), row("shipped", "A", 2.0), row("shipped", "B", 3.0)]
     rows += [row("gsa", "A", 9.0), row("shipped", "A", 9.0, "full")]

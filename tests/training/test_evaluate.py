@@ -37,6 +37,7 @@ from whetstone.engine.deep.ssdiff import SSDiff  # noqa: E402
 from whetstone.engine.deep.weights import save_model  # noqa: E402
 
 METHODS = ("exp", "gsa")
+GE1, QB = "GeoEye-1, 4 bands at ratio 4", "QuickBird, 4 bands at ratio 4"
 
 
 def scene(folder, name, seed, ratio=4, truth=False, **more):
@@ -162,10 +163,10 @@ def test_a_pair_is_moved_before_it_is_scored(call, tmp_path):
 
 def test_means_and_deviations(everything):
     page, data = everything
-    (table,) = (t for t in data["tables"] if (t["sensor"], t["resolution"]) == ("GeoEye-1", "full"))
+    (table,) = (t for t in data["tables"] if (t["group"], t["resolution"]) == (GE1, "full"))
     assert table["scenes"] == 2
     assert [line["method"] for line in table["lines"]] == [*METHODS, "tiny"]
-    cells = section(page, "GeoEye-1, full resolution (2 scenes)")
+    cells = section(page, f"{GE1}, full resolution (2 scenes)")
     column = cells["method"].index("d_rho ▼")
     means = {}
     for line in table["lines"]:
@@ -185,12 +186,14 @@ def test_means_and_deviations(everything):
     best = max(table["lines"], key=lambda line: line["means"]["hqnr"])
     assert cells[best["method"]][higher].startswith("**")
     assert "All sensors, full resolution (3 scenes)" in page
-    assert "QuickBird, full" not in page
+    assert f"{QB}, full" not in page
 
 
 def test_a_model_that_does_not_fit_is_noted(everything):
     page, data = everything
-    assert "tiny" not in section(page, "Landsat 8 OLI, full resolution (1 scene)")
+    assert "tiny" not in section(
+        page, "Landsat 8 OLI, 4 bands at ratio 2, full resolution (1 scene)"
+    )
     overall = section(page, "All sensors, reduced resolution (4 scenes)")
     assert "**" not in "".join(overall["tiny (3 of 4 scenes)"])
     assert {"exp", "gsa"} < set(overall)
@@ -246,7 +249,7 @@ def test_steps_and_names_of_models(call, folder, model, tmp_path):
     assert list(data["models"]) == ["tiny", str(twin)]
     one, two, *_ = (row["scores"]["ergas"] for row in data["rows"])
     assert one != two
-    assert list(section(page, "QuickBird, reduced resolution (1 scene)"))[1:] == names
+    assert list(section(page, f"{QB}, reduced resolution (1 scene)"))[1:] == names
 
 
 def test_models_are_scored_corrected_too(call, folder, model):
@@ -292,7 +295,7 @@ def test_only_and_resolution(call, folder):
     assert status == 0
     assert [(row["scene"], row["resolution"]) for row in data["rows"]] == [("GE1_two", "full")]
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
-        "## GeoEye-1, full resolution (1 scene)"
+        f"## {GE1}, full resolution (1 scene)"
     ]
     assert f"{folder.name} GE1_two_pan.tif --only 'GE1_t*'" in page
     assert str(folder) not in page
@@ -452,8 +455,8 @@ def test_a_drawn_scene_is_no_sensor(call, folder, tmp_path):
         Path(getattr(made, kind)).rename(tmp_path / f"drawn_{kind}.tif")
     words = [tmp_path / "drawn_pan.tif", folder, "--only", "drawn*", "QB_*", "GE1_one*"]
     _, _, data, _ = call(*words, "--methods", "exp", "--resolution", "reduced")
-    titles = {table["sensor"]: table["scenes"] for table in data["tables"]}
-    assert titles == {"A drawn scene": 1, "GeoEye-1": 1, "QuickBird": 1, "All sensors": 2}
+    titles = {table["group"]: table["scenes"] for table in data["tables"]}
+    assert titles == {"A drawn scene": 1, GE1: 1, QB: 1, "All sensors": 2}
 
 
 def test_where_models_lose_is_said():
