@@ -45,7 +45,7 @@ from whetstone.engine.pair import Geometry, Pair, open_pair
 from whetstone.engine.raster.model import BandInfo, RasterInfo
 from whetstone.engine.raster.source import Source, open_source
 from whetstone.engine.registration import estimate_shift, moved_pan
-from whetstone.engine.sensors import DEFAULT_GAIN, SENSORS, SensorMatch
+from whetstone.engine.sensors import DEFAULT_GAIN, SENSORS, Sensor, SensorMatch
 from whetstone.engine.types import Window
 
 #: Where MS pixel 0 lies on the PAN grid of every patch that is written (common corner at 4).
@@ -90,6 +90,12 @@ def main() -> None:
     )
     parser.add_argument(
         "--mtf-gains", type=float, nargs="+", default=[], metavar="G", help="such as 0.2 0.3 0.45"
+    )
+    parser.add_argument(
+        "--spread",
+        choices=sorted(SENSORS),
+        metavar="SENSOR",
+        help="give training scenes of other sensors the bands of this one, mixed from their own",
     )
     parser.add_argument("--no-coregister", action="store_true", help="trust the georeferencing")
     parser.add_argument(
@@ -163,10 +169,37 @@ def write(split: h5py.Group, place: Path, args: argparse.Namespace) -> None:
             continue
         if args.degradation == "reference":
             made.arrays["lms"] = bicubic(made.arrays["ms"], grid.ratio)
+        if args.spread and split.name == "/train":
+            made = spread(made, SENSORS[args.spread])
         store(split, name, made, grid)
         if "gt" in made.arrays and split.name == "/train":
             for gain in args.mtf_gains:
                 store(split, f"{name}-mtf{gain:g}", degraded_anew(made, grid, gain), grid)
+
+
+def spread(made: Made, sensor: Sensor) -> Made:
+    """A scene with as many bands as a sensor, each the mean of the two next to it in wavelength.
+
+    One that has as many, or bands that nobody knows, stays as it is.
+    """
+    own = SENSORS.get(made.attributes.get("sensor", ""))
+    count = made.arrays["ms"].shape[1]
+    places = {band.role: band.wavelength for band in own.bands} if own else {}
+    roles = made.attributes.get("roles", "").split(",")
+    if count == len(sensor.bands) or len(roles) != count or not set(roles) <= set(places):
+        return made
+    order = np.argsort([places[role] for role in roles])
+    at = [places[roles[i]] for i in order]
+    wanted = [band.wavelength for band in sensor.bands]
+    weights = np.zeros((len(wanted), count), np.float32)
+    for unit, band in zip(np.eye(count), order):
+        weights[:, band] = np.interp(wanted, at, unit)
+    arrays = {
+        key: images if key == "pan" else np.einsum("bc,nchw->nbhw", weights, images)
+        for key, images in made.arrays.items()
+    }
+    roles = [band.role for band in sensor.bands]
+    return Made(arrays, {**made.attributes, "roles": ",".join(roles)})
 
 
 def store(split: h5py.Group, name: str, made: Made, grid: Grid) -> None:

@@ -14,6 +14,7 @@ from whetstone.engine.deep.presharpen import Presharpener
 from whetstone.engine.fields import WindowFields
 from whetstone.engine.pair import open_pair
 from whetstone.engine.raster import backend as make_backend
+from whetstone.engine.sensors import SENSORS
 from whetstone.engine.types import Window
 
 
@@ -241,6 +242,29 @@ def test_chips_that_repeat_count_once_and_can_be_had_as_pairs(start, tmp_path, c
     with open_pair(*(RasterSource.of(str(place)) for place in places)) as pair:
         assert (pair.ratio, pair.geometry.phase, pair.sensor.key) == (4, (1.5, 1.5), "wv3")
         assert np.array_equal(pair.read_ms(Window(0, 0, 8, 8))[0], ms[2])
+
+
+def test_scenes_get_the_bands_of_another_sensor(folder, start, tmp_path):
+    words = ("--train", folder("QB_a", truth=True, size=(64, 64)), "--mtf-gains", 0.2)
+    words += ("--val", folder("QB_b", "val", truth=True, size=(64, 64)))
+    for name, more in (("plain", ()), ("spread", ("--spread", "wv2"))):
+        assert start("prepare_patches", *words, *more, "--out", tmp_path / f"{name}.h5") == 0
+    four, eight = (stored(tmp_path / f"{n}.h5", "train/QB_a") for n in ("plain", "spread"))
+    with h5py.File(tmp_path / "spread.h5") as file:
+        roles = file["train/QB_a"].attrs["roles"].split(",")
+        assert (
+            file["train/QB_a-mtf0.2"]["ms"].shape[1] == 8 and file["val/QB_b"]["ms"].shape[1] == 4
+        )
+    assert roles == [band.role for band in SENSORS["wv2"].bands]
+    assert np.array_equal(four["pan"], eight["pan"])
+    for key in ("gt", "ms", "lms"):
+        blue, green, red, nir = np.float64(four[key][0])
+        coastal, _, _, yellow, _, _, _, last = eight[key][0]
+        near = {"rtol": 1e-4, "atol": 1e-4 * float(four[key].max())}
+        np.testing.assert_allclose(coastal, blue, **near)
+        np.testing.assert_allclose(last, nir, **near)
+        share = (608 - 560) / (660 - 560)  # wavelengths of WorldView-2 yellow, QuickBird green, red
+        np.testing.assert_allclose(yellow, green + share * (red - green), **near)
 
 
 def test_missing_pixels_leave_whole_chips(folder, start, tmp_path):
