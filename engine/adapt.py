@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Sequence
 
 from .deep import part
 from .errors import WhetstoneError
@@ -31,11 +33,14 @@ def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
     _check(job)
     threads = thread_count(job.threads)
     fitting = part("fitting")
-    with open_pair(job.pan, job.ms, sensor=job.sensor) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_pair(job.pan, job.ms, sensor=job.sensor))
         _check_bands(opened)
+        start = fitting.find_start(job, opened, PartOfProgress(progress, 0.0, 0.01))
+        if order := fitting.order_of(start, opened):
+            opened = _reordered(job, opened, order, stack)
         pair = opened.within(opened.window_of(job.bounds))
         pair.progress = progress
-        start = fitting.find_start(job, pair, PartOfProgress(progress, 0.0, 0.01))
         shift = estimate_shift(pair, threads, PartOfProgress(progress, 0.01, 0.02))
         notes = [*pair.notes, start.why, shift.describe(pair.ratio)]
         if shift.known and max(abs(shift.dx), abs(shift.dy)) >= 0.5:
@@ -65,6 +70,19 @@ def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
         seconds=time.monotonic() - started,
         notes=tuple(notes),
     )
+
+
+def _reordered(job: AdaptJob, pair: Pair, order: Sequence[int], stack: ExitStack) -> Pair:
+    """The pair with its bands in another order; their roles and MTF gains go with them."""
+    bands = job.ms.bands or tuple(range(1, pair.bands + 1))
+    ms = replace(job.ms, bands=tuple(bands[i] for i in order))
+    sensor = replace(
+        pair.sensor,
+        roles=tuple(pair.sensor.roles[i] for i in order),
+        ms_gains=tuple(pair.sensor.ms_gains[i] for i in order),
+    )
+    other = stack.enter_context(open_pair(job.pan, ms, sensor=sensor.key))
+    return other.with_sensor(sensor)
 
 
 def _check(job: AdaptJob) -> None:

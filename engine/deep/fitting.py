@@ -66,13 +66,6 @@ def find_start(job: AdaptJob, pair: Pair, progress: Progress) -> Start:
             f"image, it must be a CrossDiff model of {pair.bands}.",
             f"Name another one, or start with --from {SCRATCH}.",
         )
-    if _reordered(card, pair):
-        raise WhetstoneError(
-            "MODEL_MISMATCH",
-            f"{found.name} has the bands {', '.join(card.roles)}; this image has "
-            f"{', '.join(pair.sensor.roles)}.",
-            "Give the bands in the order of the model (--ms-bands).",
-        )
     return Start(found, f"From the model {found.name}.")
 
 
@@ -84,7 +77,6 @@ def _best_fit(pair: Pair) -> LocalModel | None:
         if model.card.architecture == "crossdiff"
         and model.card.bands == pair.bands
         and abs(pair.ratio / model.card.ratio - 1) <= RATIO_TOLERANCE
-        and not _reordered(model.card, pair)
         and model.card.normalisation["kind"] != "fixed"  # of another scene
     ]
 
@@ -95,10 +87,13 @@ def _best_fit(pair: Pair) -> LocalModel | None:
     return min(fitting, key=badness, default=None)
 
 
-def _reordered(card: Card, pair: Pair) -> bool:
-    """Whether model and pair have the same bands in another order, which training does not sort."""
-    roles = list(pair.sensor.roles)
-    return sorted(card.roles) == sorted(roles) and list(card.roles) != roles
+def order_of(start: Start, pair: Pair) -> tuple[int, ...] | None:
+    """The bands of the pair in the order of the model; None where they are, or nobody knows."""
+    roles = pair.sensor.roles
+    wanted = start.model.card.roles if start.model else ()
+    if wanted == roles or sorted(wanted) != sorted(roles):
+        return None
+    return tuple(roles.index(role) for role in wanted)
 
 
 def fit(

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from adaptations import (
@@ -22,7 +24,7 @@ from adaptations import (
 )
 from models import write_model
 from safetensors.torch import load_file
-from scenes import Ground, make_pair
+from scenes import Ground, make_pair, read
 from whetstone.engine import Progress, WhetstoneError, run
 from whetstone.engine.cards import read_card
 from whetstone.engine.cli import main
@@ -31,7 +33,7 @@ from whetstone.engine.deep.adaptation import Adaptation
 from whetstone.engine.deep.chunks import full
 from whetstone.engine.deep.fitting import find_start
 from whetstone.engine.errors import Cancelled
-from whetstone.engine.jobs import AdaptJob, CompareJob, DemoJob, RasterSource
+from whetstone.engine.jobs import AdaptJob, CompareJob, DemoJob, FuseJob, RasterSource
 from whetstone.engine.pair import open_pair
 
 
@@ -86,21 +88,23 @@ def test_a_model_that_does_not_fit_is_refused(small, tmp_path):
     assert caught.value.code == "MODEL_UNKNOWN"
 
 
-def test_a_model_with_the_bands_in_another_order_is_refused(home, demo):
+def test_bands_go_to_a_model_in_its_order(home, demo, quick, backend, tmp_path):
+    """The same as if the user had given them so; fused, they are in the order of the image."""
     order = ("red", "green", "blue", "nir")
-    path = crossdiff_model(home / "base.safetensors", ratio=4.0, roles=order)
-
-    def started(start):
-        job = job_of(demo, "m.safetensors", start=start)
-        with open_pair(job.pan, job.ms) as pair:
-            return find_start(job, pair, Progress()).model
-
-    with pytest.raises(WhetstoneError, match="has the bands red, green, blue, nir") as caught:
-        started(path)
-    assert caught.value.code == "MODEL_MISMATCH" and started(None) is None
-    crossdiff_model(home / "same.safetensors", ratio=4.0, roles=(*sorted(order[:3]), "nir"))
-    crossdiff_model(home / "base.safetensors", ratio=4.0, roles=("a", "b", "c", "d"))
-    assert started(path).name == "base" and started(None) is not None
+    crossdiff_model(home / "base.safetensors", ratio=4.0, roles=order)
+    weights, cards, fused = [], [], []
+    for name, bands in (("sorted", None), ("given", (3, 2, 1, 4))):
+        model, ms = tmp_path / f"{name}.safetensors", RasterSource((demo.ms,), bands)
+        job = replace(job_of(demo, model, start=None, steps=2), ms=ms)
+        assert run(job).start == "base"
+        weights.append(load_file(model))
+        cards.append(read_card(model.with_suffix(".json")))
+        out = str(tmp_path / f"{name}.tif")
+        run(FuseJob(job.pan, ms, out, "crossdiff", model=str(model), overviews=False))
+        fused.append(read(backend, out)[0])
+    assert cards[0].roles == order and cards[0].normalisation == cards[1].normalisation
+    assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
+    assert np.array_equal(fused[0][[2, 1, 0, 3]], fused[1])
 
 
 def test_an_adapted_model_can_be_a_start(quick, backend, small, tmp_path):
