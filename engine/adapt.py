@@ -36,13 +36,17 @@ def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
     with ExitStack() as stack:
         opened = stack.enter_context(open_pair(job.pan, job.ms, sensor=job.sensor))
         _check_bands(opened)
+        window = opened.window_of(job.bounds)
         start = fitting.find_start(job, opened, PartOfProgress(progress, 0.0, 0.01))
+        notes = [*opened.notes, start.why]
         if order := fitting.order_of(start, opened):
             opened = _reordered(job, opened, order, stack)
-        pair = opened.within(opened.window_of(job.bounds))
+            roles = ", ".join(opened.sensor.roles)
+            notes.append(f"The bands are taken in the order of the model: {roles}.")
+        pair = opened.within(window)
         pair.progress = progress
         shift = estimate_shift(pair, threads, PartOfProgress(progress, 0.01, 0.02))
-        notes = [*pair.notes, start.why, shift.describe(pair.ratio)]
+        notes.append(shift.describe(pair.ratio))
         if shift.known and max(abs(shift.dx), abs(shift.dy)) >= 0.5:
             notes.append("It was trained with the shift corrected; correct it when fusing, too.")
         for note in notes:
@@ -73,16 +77,11 @@ def adapt(job: AdaptJob, progress: Progress) -> AdaptResult:
 
 
 def _reordered(job: AdaptJob, pair: Pair, order: Sequence[int], stack: ExitStack) -> Pair:
-    """The pair with its bands in another order; their roles and MTF gains go with them."""
+    """The pair with its bands in another order."""
     bands = job.ms.bands or tuple(range(1, pair.bands + 1))
     ms = replace(job.ms, bands=tuple(bands[i] for i in order))
-    sensor = replace(
-        pair.sensor,
-        roles=tuple(pair.sensor.roles[i] for i in order),
-        ms_gains=tuple(pair.sensor.ms_gains[i] for i in order),
-    )
-    other = stack.enter_context(open_pair(job.pan, ms, sensor=sensor.key))
-    return other.with_sensor(sensor)
+    other = stack.enter_context(open_pair(job.pan, ms, sensor=pair.sensor.key))
+    return other.with_sensor(pair.sensor.ordered(order))
 
 
 def _check(job: AdaptJob) -> None:

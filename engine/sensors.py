@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -86,6 +86,17 @@ class SensorMatch:
     ms_gains: tuple[float, ...]
     roles: tuple[str, ...]
     tv: Mapping[str, Any]
+
+    def ordered(self, bands: Sequence[int]) -> SensorMatch:
+        """Of an image whose k-th band is the band ``bands[k]`` of this one."""
+        tv = {**self.tv, "weights": _picked(self.tv["weights"], bands)} if self.tv else self.tv
+        return replace(
+            self, ms_gains=_picked(self.ms_gains, bands), roles=_picked(self.roles, bands), tv=tv
+        )
+
+
+def _picked(values: Sequence[Any], places: Sequence[int]) -> tuple[Any, ...]:
+    return tuple(values[place] for place in places)
 
 
 def _load() -> tuple[dict[str, Sensor], dict[str, str]]:

@@ -3,7 +3,7 @@
 # and on the folders of scenes in SCENES, of which build/benchmark has (their images may not be ours).
 # FULL: patterns of the scenes to score at full resolution, too (all of them without).
 # RESUME: 1 keeps the figures of an earlier run, but of models that changed.
-# ADAPT: minutes to adapt CrossDiff on one scene per sensor. CNN: weights of training/cnn_baseline.py.
+# ADAPT: minutes to adapt CrossDiff on one scene per table. CNN: weights of training/cnn_baseline.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=build/benchmark

@@ -6,8 +6,8 @@
 ABOUT is a TOML file with ``data``, ``licence``, ``use``, ``limits`` and ``command``: what the model
 was trained on, under which terms, what it is for and what it is not for, how it was made. SCORES is
 what ``evaluate.py --json`` wrote of the bundled model, which is bundled without them before; its
-reduced-resolution means by sensor go into the card. Without SCORES those of the run's validation
-do.
+reduced-resolution means by sensor, bands and ratio go into the card. Without SCORES those of the
+run's validation do.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ COLUMNS = {
 TELLING = {"reduced": ("ergas", "sam", "q2n"), "full": ("hqnr", "d_rho")}
 ALL, DRAWN = "All sensors", "A drawn scene"
 ADAPTATION = """
-Adaptation has figures of the first scene of each sensor at full resolution only: a model is trained
+Adaptation has figures of the first scene of each table at full resolution only: a model is trained
 on that pair, without a truth. Against a truth `training/evaluate_adaptation.py` scores it, on the
 part of a scene that the model never saw."""
 #: Where the pictures of a page are, beside it.
@@ -72,7 +72,8 @@ Means over scenes, standard deviations in brackets, best mean of a column in bol
 better, ▲ higher is better. *Reduced*: both images were degraded by their ratio (Wald) and the MS
 is the truth; *full*: the delivered resolution, without a truth. s/MP: seconds of fusion per million
 PAN pixels. HQNR can be gamed by smooth images: read it next to D_rho and R-ERGAS. A mean over fewer
-scenes than its table has is never the best."""
+scenes than its table has is never the best. Where a model has a second row, *--consistency*
+corrected its image so that the MS sensor would see the measured MS in it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Entrant:
 
     ``name`` begins with that of the model; ``consistent`` corrects what it makes.
     ``bundled`` says nothing of scenes it does not fit; ``adapt`` are minutes on the first scene of
-    each sensor at full resolution.
+    each table at full resolution.
     """
 
     name: str
@@ -240,7 +241,7 @@ def arguments() -> argparse.Namespace:
         type=float,
         default=0.0,
         metavar="MINUTES",
-        help="adapt CrossDiff to the first scene of each sensor, at full resolution",
+        help="adapt CrossDiff to the first scene of each table, at full resolution",
     )
     add("--resolution", nargs="+", choices=list(COLUMNS), default=list(COLUMNS))
     add(
@@ -257,7 +258,7 @@ def arguments() -> argparse.Namespace:
         help="correct the shift of each pair; where there is a truth, by moving the PAN",
     )
     add("--steps", type=int, nargs="+", default=[], metavar="N", help="of SSDiff; default: its own")
-    add(CONSISTENT, action="store_true", help="score every model with it, too")
+    add(CONSISTENT, action="store_true", help="score the --models corrected by it, too")
     add("--device", default="auto", help="auto, cpu, cuda[:N] or mps")
     add("--pictures", type=Path, metavar="FOLDER", help="for a crop of each scene by all methods")
     add(
@@ -363,7 +364,10 @@ def earlier(
         if of_model(entrant.name, name)
         and data["models"].get(name, {}).get("sha256") != models[name]["sha256"]
     }
-    rows = [Row(**row) for row in data["rows"] if row["method"] not in changed]
+    try:
+        rows = [Row(**row) for row in data["rows"] if row["method"] not in changed]
+    except TypeError:
+        raise WhetstoneError("RESUME", f"'{path}' has rows of an older form.") from None
     return {(row.scene, row.resolution, row.method): row for row in rows}
 
 
@@ -671,15 +675,17 @@ def losses(result: list[Table], models: set[str]) -> list[str]:
     """
     text = []
     for table in result:
-        whole = [one for one in table.lines if one.scenes == table.scenes]
-        known = [one for one in whole if one.method in CLASSICAL]
-        for own in (one for one in whole if any(of_model(one.method, m) for m in models)):
-            keys = [key for key in TELLING[table.resolution] if key in own.means]
-            ahead = {key: [one for one in known if rank(key, one) < rank(key, own)] for key in keys}
+        known = [one for one in table.lines if one.method in CLASSICAL]
+        for own in (one for one in table.lines if any(of_model(one.method, m) for m in models)):
+            keys = [key for key in TELLING[table.resolution] if own.counts.get(key) == table.scenes]
+            ahead = {
+                key: [one for one in known if rank(table, key, one) < rank(table, key, own)]
+                for key in keys
+            }
             worse = []
             for key, rivals in ahead.items():
                 if rivals:
-                    best = min(rivals, key=lambda one: rank(key, one))
+                    best = min(rivals, key=lambda one: rank(table, key, one))
                     both = f"{shown(own.means, key)} ({best.method} {shown(best.means, key)})"
                     worse.append(f"{key} {both}")
             if worse:
@@ -690,9 +696,9 @@ def losses(result: list[Table], models: set[str]) -> list[str]:
     return text
 
 
-def rank(key: str, line: Line) -> float:
-    """A mean by which the best line comes first, and one that lacks it last."""
-    if key not in line.means:
+def rank(table: Table, key: str, line: Line) -> float:
+    """A mean by which the best line comes first; last is one that lacks it on some scene."""
+    if line.counts.get(key) != table.scenes:
         return inf
     return line.means[key] * (1 if FIGURES[key].lower_is_better else -1)
 

@@ -9,7 +9,9 @@ without a truth, for what learns without one; with --both, so and reduced. Scene
 the folder they lie in, so no scene is in both splits. A path may also name one <scene>_pan.tif, or
 an .npz of chips with arrays pan [n,H,W], ms [n,C,h,w] and gt [n,C,H,W]. Beside the LMS of a scene
 its base (``engine.deep.presharpen``) is stored. --mtf-gains adds the training scenes anew, their
-truths degraded by those gains. PanCollection HDF5 files need no preparation, but have no base.
+truths degraded by those gains; --spread interpolates the bands of a sensor by wavelength from those
+of training scenes with another number of them. Chips that repeat others count once, and --chips-to
+writes them as pairs. PanCollection HDF5 files need no preparation, but have no base.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def main() -> None:
         "--spread",
         choices=sorted(SENSORS),
         metavar="SENSOR",
-        help="give training scenes of other sensors the bands of this one, mixed from their own",
+        help="give training scenes with another number of bands those of this sensor",
     )
     parser.add_argument("--no-coregister", action="store_true", help="trust the georeferencing")
     parser.add_argument(
@@ -178,14 +180,15 @@ def write(split: h5py.Group, place: Path, args: argparse.Namespace) -> None:
 
 
 def spread(made: Made, sensor: Sensor) -> Made:
-    """A scene with as many bands as a sensor, each the mean of the two next to it in wavelength.
+    """A scene with the bands of a sensor, interpolated by wavelength between the two next to each.
 
-    One that has as many, or bands that nobody knows, stays as it is.
+    One that has as many bands, or bands that nobody knows, stays as it is.
     """
     own = SENSORS.get(made.attributes.get("sensor", ""))
     count = made.arrays["ms"].shape[1]
     places = {band.role: band.wavelength for band in own.bands} if own else {}
-    roles = made.attributes.get("roles", "").split(",")
+    named = made.attributes.get("roles")
+    roles = named.split(",") if named else own.order(count) if own else ()
     if count == len(sensor.bands) or len(roles) != count or not set(roles) <= set(places):
         return made
     order = np.argsort([places[role] for role in roles])
@@ -278,22 +281,17 @@ def on_grid(ms: np.ndarray, geometry: Geometry, grid: Grid) -> tuple[np.ndarray,
     return lms_and_ms(read, geometry, Window(0, 0, width, height), grid)
 
 
-def unlike(*images: np.ndarray) -> list[int]:
-    """The chips that are not the same as an earlier one in all images [n,...]."""
-    kinds = [b"".join(image[i].tobytes() for image in images) for i in range(len(images[0]))]
-    return [i for i, kind in enumerate(kinds) if kind not in kinds[:i]]
-
-
 def chips(path: Path, grid: Grid, phase: float, copies: Path | None) -> Made:
     """Chips that come with their truth, each mirrored at its own borders; as GeoTIFF pairs, too."""
     try:
-        data = np.load(path, allow_pickle=False)
-        own = unlike(data["pan"], data["ms"])
-        pan, small, gt = data["pan"][own], data["ms"][own].astype(np.float32), data["gt"][own]
+        with np.load(path, allow_pickle=False) as data:
+            pan, small, gt = data["pan"], data["ms"].astype(np.float32), data["gt"]
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise WhetstoneError("PATCHES", f"'{path}' holds no chips: {error}.") from None
-    count = len(data["pan"])
-    if repeats := count - len(own):
+    first = {pan[i].tobytes() + chip.tobytes(): i for i, chip in reversed([*enumerate(small)])}
+    count, kept = len(small), sorted(first.values())
+    pan, small, gt = pan[kept], small[kept], gt[kept]
+    if repeats := count - len(kept):
         text = f"{path.stem}: {repeats} of {count} chips left out, since they repeat others"
         tqdm.write(text, file=sys.stderr)
     height, width = pan.shape[-2:]

@@ -18,6 +18,7 @@ from ..library import RATIO_TOLERANCE, LocalModel, list_models
 from ..types import PartOfProgress, Progress
 from . import device as machine
 from .adaptation import Adaptation, Outcome
+from .bands import band_groups
 from .chunks import full, read_chunks, reduced
 from .crossdiff import CrossDiff
 from .inputs import as_fixed
@@ -87,13 +88,12 @@ def _best_fit(pair: Pair) -> LocalModel | None:
     return min(fitting, key=badness, default=None)
 
 
-def order_of(start: Start, pair: Pair) -> tuple[int, ...] | None:
+def order_of(start: Start, pair: Pair) -> list[int] | None:
     """The bands of the pair in the order of the model; None where they are, or nobody knows."""
-    roles = pair.sensor.roles
-    wanted = start.model.card.roles if start.model else ()
-    if wanted == roles or sorted(wanted) != sorted(roles):
+    if start.model is None:
         return None
-    return tuple(roles.index(role) for role in wanted)
+    (order,) = band_groups(pair.bands, pair.bands, pair.sensor.roles, start.model.card.roles)
+    return order if order != sorted(order) else None
 
 
 def fit(

@@ -28,13 +28,14 @@ from scenes import Ground, make_pair, read
 from whetstone.engine import Progress, WhetstoneError, run
 from whetstone.engine.cards import read_card
 from whetstone.engine.cli import main
-from whetstone.engine.deep import adaptation
+from whetstone.engine.deep import adaptation, fitting
 from whetstone.engine.deep.adaptation import Adaptation
 from whetstone.engine.deep.chunks import full
 from whetstone.engine.deep.fitting import find_start
 from whetstone.engine.errors import Cancelled
 from whetstone.engine.jobs import AdaptJob, CompareJob, DemoJob, FuseJob, RasterSource
 from whetstone.engine.pair import open_pair
+from whetstone.engine.types import Window
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,10 @@ def test_bands_go_to_a_model_in_its_order(home, demo, quick, backend, tmp_path):
     for name, bands in (("sorted", None), ("given", (3, 2, 1, 4))):
         model, ms = tmp_path / f"{name}.safetensors", RasterSource((demo.ms,), bands)
         job = replace(job_of(demo, model, start=None, steps=2), ms=ms)
-        assert run(job).start == "base"
+        made = run(job)
+        assert made.start == "base"
+        sorted_anew = "The bands are taken in the order of the model: red, green, blue, nir."
+        assert (sorted_anew in made.notes) == (bands is None)
         weights.append(load_file(model))
         cards.append(read_card(model.with_suffix(".json")))
         out = str(tmp_path / f"{name}.tif")
@@ -105,6 +109,27 @@ def test_bands_go_to_a_model_in_its_order(home, demo, quick, backend, tmp_path):
     assert cards[0].roles == order and cards[0].normalisation == cards[1].normalisation
     assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
     assert np.array_equal(fused[0][[2, 1, 0, 3]], fused[1])
+
+
+def test_bands_without_names_keep_their_roles_in_another_order(home, small, monkeypatch):
+    """Nothing in the file says which is which, only the sensor does."""
+    order = ("nir", "red", "green", "blue")
+    crossdiff_model(home / "base.safetensors", roles=order)
+    seen = []
+
+    def watch(job, pair, *rest):
+        seen.append((pair.sensor, pair.read_ms(Window(0, 0, 9, 9))[0]))
+        raise Cancelled()
+
+    monkeypatch.setattr(fitting, "fit", watch)
+    job = job_of(small, home / "m.safetensors", start=None, sensor="qb")
+    with pytest.raises(Cancelled):
+        run(job)
+    with open_pair(job.pan, job.ms, sensor="qb") as own:
+        assert own.sensor.roles == order[::-1]
+        ((sensor, values),) = seen
+        assert (sensor.roles, sensor.ms_gains) == (order, own.sensor.ms_gains[::-1])
+        assert np.array_equal(values, own.read_ms(Window(0, 0, 9, 9))[0][::-1])
 
 
 def test_an_adapted_model_can_be_a_start(quick, backend, small, tmp_path):
@@ -228,7 +253,7 @@ def test_a_model_is_for_the_method_of_its_kind(monkeypatch, small, tmp_path):
     asked, fuse = {}, compare.fuse
 
     def brief(job, progress):
-        asked[job.method] = job.model
+        asked[job.method] = (job.model, job.consistency)
         if job.method == "exp":
             return fuse(job, progress)
         raise WhetstoneError("STOPPED", "Enough is known.")
@@ -236,10 +261,17 @@ def test_a_model_is_for_the_method_of_its_kind(monkeypatch, small, tmp_path):
     monkeypatch.setattr(compare, "fuse", brief)
     mine = crossdiff_model(tmp_path / "mine.safetensors")
     names = ("SSDiff", "CROSSDIFF", "exp")  # in any case
-    run(compare_job(small, tmp_path / "a", names, model=mine, steps=1))
-    assert asked == {"ssdiff": None, "crossdiff": mine, "exp": None}
+    run(compare_job(small, tmp_path / "a", names, model=mine, steps=1, consistency=True))
+    assert asked == {"ssdiff": (None, True), "crossdiff": (mine, True), "exp": (None, False)}
     run(compare_job(small, tmp_path / "b", ("ssdiff", "exp"), model=mine))
-    assert asked["ssdiff"] == mine  # which then says that it is of another kind
+    assert asked["ssdiff"] == (mine, False)  # which then says that it is of another kind
+
+
+@pytest.mark.parametrize("words", [{"model": "mine"}, {"steps": 2}, {"consistency": True}])
+def test_what_is_for_models_alone_is_refused_without_one(small, tmp_path, words):
+    with pytest.raises(WhetstoneError, match="none of the methods is a deep one") as caught:
+        run(compare_job(small, tmp_path / "out", ("gsa", "exp"), **words))
+    assert caught.value.code == "NOT_DEEP" and not (tmp_path / "out").exists()
 
 
 def test_without_a_model_of_its_kind_a_method_is_left_out(small, tmp_path):

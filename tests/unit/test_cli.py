@@ -162,6 +162,10 @@ def test_fuse_takes_every_field_of_a_deep_method(jobs):
                 html="r.html",
             ),
         ),
+        (
+            ["compare", *PAIR, "--methods", "gsa", "--out-dir", "d", "--consistency"],
+            CompareJob(**SOURCES, methods=("gsa",), out_dir="d", consistency=True),
+        ),
         (["check", *PAIR, "--sensor", "auto"], CheckJob(**SOURCES)),
         (["degrade", *PAIR, "--out-dir", "d"], DegradeJob(**SOURCES, out_dir="d")),
         (
