@@ -51,6 +51,7 @@ class Config:
         normalisation, normalisation_value, limits, roles: For the model card.
         sensors: For the card; without it, those that the patches name. Patches that name none are
             of the first.
+        own_share: Share of the patches that are of scenes of ``sensors``; 0: by their area.
         base: What the network gets for the LMS, see ``engine.deep.presharpen``.
         patch: Side of a patch in PAN pixels.
         window: Side of the windows of sampling, which the last training should have had.
@@ -83,6 +84,7 @@ class Config:
     limits: tuple[float | None, float | None] = (0.0, 1.0)
     roles: tuple[str, ...] = ()
     sensors: tuple[str, ...] = ()
+    own_share: float = 0.0
     base: str = "lms"
     patch: int = 64
     window: int = 64
@@ -139,8 +141,10 @@ class Config:
         if low := [key for key in self.counts if getattr(self, key) < 1]:
             return f"{', '.join(low)} must be at least 1"
         step = lcm(self.stride, max(self.ratio, 1))
-        if not 0 <= self.ordered <= 1 or self.jitter < 0:
-            return "ordered is a share, 0 to 1, and jitter must not be negative"
+        if not (0 <= self.ordered <= 1 and 0 <= self.own_share <= 1) or self.jitter < 0:
+            return "ordered and own_share are shares, 0 to 1, and jitter must not be negative"
+        if self.own_share and not self.sensors:
+            return "own_share is of the scenes of sensors, which are not named"
         if self.ordered and not (self.any_bands and self.roles):
             return "ordered means something with any_bands = true and roles only"
         if self.jitter and self.normalisation != "standard":

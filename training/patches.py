@@ -241,8 +241,12 @@ class Patches:
 
     def __init__(self, scenes: list[Chips], config: Config) -> None:
         self.scenes, self.config = scenes, config
-        area = np.array([scene.pan.numel() for scene in scenes], float)
-        self._odds = area / area.sum()
+        odds = np.array([scene.pan.numel() for scene in scenes], float)
+        own = np.array([scene.sensor in config.sensors for scene in scenes])
+        if config.own_share and own.any() and not own.all():
+            odds[own] *= config.own_share / odds[own].sum()
+            odds[~own] *= (1 - config.own_share) / odds[~own].sum()
+        self._odds = odds / odds.sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> Draw:
         """``count`` patches, a function of the generator's state alone; scene by scene."""

@@ -161,6 +161,15 @@ def test_a_share_of_the_patches_keeps_the_order_of_the_roles(config, tmp_path):
         assert least <= kept <= most
 
 
+def test_a_share_of_the_patches_is_of_the_sensors_own_scenes(config, tmp_path):
+    train, _ = load(write_scenes(tmp_path / "4.h5"), None, PLAIN)
+    train = [replace(scene, sensor="qb") for scene in train]
+    train.append(replace(train[0], sensor="wv2"))
+    tiny = read_config(str(config(own_share=0.8, sensors=["wv2"])))
+    drawn = Patches(train, tiny).draw(400, np.random.default_rng(0))
+    assert sum(scene.sensor == "wv2" for scene in drawn.scenes) == pytest.approx(320, abs=40)
+
+
 def test_jitter_moves_all_images_of_a_band_alike(config, patches):
     train, _ = load(patches, None, {"kind": "standard"})
     words = {"normalisation": "standard", "limits": None}
