@@ -135,6 +135,14 @@ class Pair:
                 describe_fit(model, self.bands, self.ratio, self.key)
             except WhetstoneError:
                 return False
+            # one of another number of bands only where none has that of the pair
+            return model.card.bands == self.bands or not any(
+                other.where == BUNDLED
+                and other.card.architecture == entrant.method
+                and other.card.bands == self.bands
+                and round(other.card.ratio) == round(self.ratio)
+                for other in list_models()
+            )
         return True
 
 

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from window import HERE, INI, PROGRAM, display, environment, spread
+from window import HERE, INI, PROGRAM, SHOTS, display, environment, spread
 
 pytestmark = pytest.mark.gui
 PICTURES = (
@@ -26,7 +26,7 @@ def log(tmp_path_factory, root) -> dict:
     if not PROGRAM or not python.exists():
         pytest.skip("QGIS or the engine's Python is not installed")
     folder = tmp_path_factory.mktemp("deep")
-    out = root / "build" / "screenshots" / "deep"
+    out = SHOTS / "deep"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     models = os.environ.get("WHETSTONE_SHOT_MODELS")  # better ones, for the documentation

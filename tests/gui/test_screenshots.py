@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from window import HERE, INI, PROGRAM, display, environment, spread
+from window import HERE, INI, PROGRAM, SHOTS, display, environment, spread
 
 pytestmark = pytest.mark.gui
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -24,7 +24,7 @@ def shots(tmp_path_factory, root) -> Path:
     from whetstone.engine import DemoJob, run
 
     folder = tmp_path_factory.mktemp("gui")
-    out = root / "build" / "screenshots"
+    out = SHOTS
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     drawn = run(DemoJob(str(folder / "scene")))

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from window import HERE, INI, PROGRAM, display, environment, spread
+from window import HERE, INI, PROGRAM, SHOTS, display, environment, spread
 
 pytestmark = pytest.mark.gui
 STATES = {
@@ -38,7 +38,7 @@ def noted(tmp_path_factory, root) -> dict:
     """Run the script in QGIS once; what it noted."""
     if not PROGRAM:
         pytest.skip("QGIS is not installed")
-    folder, out = tmp_path_factory.mktemp("gui"), root / "build" / "screenshots"
+    folder, out = tmp_path_factory.mktemp("gui"), SHOTS
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").unlink(missing_ok=True)
     python = root / ".venv" / "engine" / "bin" / "python"
@@ -68,8 +68,8 @@ def noted(tmp_path_factory, root) -> dict:
 
 
 @pytest.mark.parametrize("name", [*(f"options_{n}" for n in (*STATES, *MORE)), "import_model"])
-def test_pictures_show_something(noted, root, name):
-    assert spread(root / "build" / "screenshots" / f"{name}.png") > 10
+def test_pictures_show_something(noted, name):
+    assert spread(SHOTS / f"{name}.png") > 10
 
 
 @pytest.mark.parametrize("name", STATES)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+#: Where the pictures stay; dialogs show it, so those of the documentation are taken elsewhere.
+SHOTS = Path(os.environ.get("WHETSTONE_SHOT_OUT") or HERE.parents[1] / "build" / "screenshots")
 PROGRAM = next(
     (p for p in ("/usr/bin/qgis.bin", shutil.which("qgis") or "") if os.path.exists(p)), ""
 )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -376,6 +377,34 @@ def test_bundled_models_are_scored_where_they_fit(call, folder, monkeypatch, tmp
     assert status == 0 and not data["notes"]
     fitted = {row["scene"] for row in data["rows"] if row["method"] == "tiny"}
     assert fitted == {"GE1_one", "GE1_two", "QB_three"}
+
+
+def test_a_bundled_model_gives_way_to_one_with_the_bands_of_the_scene(monkeypatch):
+    def made(name, bands, architecture="ssdiff"):
+        card = SimpleNamespace(architecture=architecture, bands=bands, ratio=4.0)
+        return SimpleNamespace(name=name, where="bundled", card=card)
+
+    models = [made("four", 4), made("eight", 8), made("other", 3, "crossdiff")]
+    monkeypatch.setattr(evaluate, "list_models", lambda: models)
+    monkeypatch.setattr(evaluate, "find_local", lambda n: next(m for m in models if m.name == n))
+    monkeypatch.setattr(evaluate, "describe_fit", lambda *_: "fits")
+    taken = {
+        bands: [
+            model.name
+            for model in models
+            if evaluate.Pair(None, "", 1.0, bands, 4.0, "wv2").takes(
+                evaluate.Entrant(model.name, model.card.architecture, model.name, bundled=True),
+                "reduced",
+                True,
+            )
+        ]
+        for bands in (3, 4, 8)
+    }
+    assert taken == {
+        3: ["four", "eight", "other"],
+        4: ["four", "other"],
+        8: ["eight", "other"],
+    }
 
 
 def test_the_yardstick_is_scored_as_it_fuses(call, folder, tmp_path):
