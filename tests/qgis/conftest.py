@@ -101,6 +101,18 @@ def make_scene(folder: Path, size: int = 256) -> Scene:
     return write_scene(folder, pan, ms, truth)
 
 
+def pytest_sessionfinish(session, exitstatus):
+    session.config.left_with = int(exitstatus)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config):
+    """Leave before QGIS takes itself apart, in which it crashes now and then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(getattr(config, "left_with", 1))
+
+
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory) -> Scene:
     """A pair to read and not to change."""
