@@ -14,13 +14,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHOTS = Path(tempfile.gettempdir()) / "whetstone"  # what dialogs show says nothing of this machine
 DOCS, HELP = ROOT / "docs" / "images", ROOT / "resources" / "help" / "pictures"
-#: Test file -> where its pictures lie.
+#: Test file -> where its pictures lie, in the folder that it gets.
 TESTS = {
-    "tests/gui/test_deep.py": SHOTS / "deep",
-    "tests/gui/test_settings.py": SHOTS,
-    "tests/gui/test_screenshots.py": SHOTS,
+    "tests/gui/test_deep.py": "deep",
+    "tests/gui/test_settings.py": ".",
+    "tests/gui/test_screenshots.py": ".",
 }
 #: Pictures that the help pages show, smaller.
 IN_HELP = (
@@ -35,15 +34,18 @@ def main() -> int:
     clean = {k: v for k, v in os.environ.items() if k not in ("QT_QPA_PLATFORM", "PYTHONPATH")}
     for folder in (DOCS, HELP):
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as none:
-        # An empty folder for the user's models: the bundled ones take part alone.
-        clean.update(WHETSTONE_SHOT_MODELS=none, WHETSTONE_SHOT_OUT=str(SHOTS))
+    with tempfile.TemporaryDirectory() as scratch:
+        # An empty folder for the user's models: the bundled ones take part alone. And dialogs show
+        # where their outputs go, which should say nothing of this checkout.
+        none, shots = Path(scratch) / "models", Path(scratch) / "whetstone"
+        none.mkdir()
+        clean.update(WHETSTONE_SHOT_MODELS=str(none), WHETSTONE_SHOT_OUT=str(shots))
         for test, folder in TESTS.items():
             words = ["xvfb-run", "-a", "-s", "-screen 0 1440x900x24", str(python), "-m", "pytest"]
             words += ["-q", "-p", "no:cacheprovider", test]
             if subprocess.run(words, cwd=ROOT, env=clean).returncode != 0:
                 return 1
-            for picture in sorted(folder.glob("*.png")):
+            for picture in sorted((shots / folder).glob("*.png")):
                 if not picture.name.startswith(("canvas_", "dialog_screen")):
                     shutil.copy(picture, DOCS / picture.name)
     shrink = "from qgis.PyQt.QtGui import QImage; from qgis.PyQt.QtCore import Qt; import sys\n"

@@ -21,6 +21,23 @@ def test_a_bundled_model_is_sound_and_described(path):
     assert card.scores and all({"ergas", "sam", "q2n"} <= set(s) for s in card.scores.values())
 
 
+@pytest.mark.parametrize(
+    ("bands", "ratio", "sensor", "family"),
+    [
+        *((4, 4.0, sensor, "vhr4") for sensor in ("qb", "gf2", "spot6", "ge1", "wv3", "generic")),
+        *((8, 4.0, sensor, "worldview") for sensor in ("wv2", "wv3", "generic")),
+        *((bands, 2.0, "landsat8", "landsat") for bands in (3, 4, 6, 7)),
+    ],
+)
+@pytest.mark.parametrize("architecture", ["ssdiff", "crossdiff"])
+def test_each_sensor_gets_the_model_that_was_made_for_it(
+    bands, ratio, sensor, family, architecture, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("WHETSTONE_MODELS", str(tmp_path / "none"))
+    found, _ = library.choose_model(architecture, bands, ratio, sensor, unasked=True)
+    assert found.name == f"{architecture}-{family}"
+
+
 def test_it_is_chosen_and_sharpens(tmp_path, monkeypatch):
     monkeypatch.setenv("WHETSTONE_MODELS", str(tmp_path / "none"))
     made = run(DemoJob(str(tmp_path), size=128))
