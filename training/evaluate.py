@@ -738,9 +738,8 @@ def shown(values: dict[str, float], key: str) -> str:
 
 def winner(table: Table, key: str) -> str:
     """The best mean over all scenes of a table, as shown; "" if there is none."""
-    pick = min if FIGURES[key].lower_is_better else max
-    whole = [one for one in table.lines if one.counts.get(key) == table.scenes]
-    return shown(pick(whole, key=lambda one: one.means[key]).means, key) if whole else ""
+    best = min(table.lines, key=lambda one: rank(table, key, one))
+    return shown(best.means, key) if rank(table, key, best) < inf else ""
 
 
 def command(words: list[str]) -> str:

@@ -66,8 +66,7 @@ class Chips:
     @property
     def known_roles(self) -> tuple[str, ...]:
         """Its roles, or those that products of its sensor have; () where nobody can tell."""
-        sensor = SENSORS.get(self.sensor)
-        return self.roles or (sensor.order(self.bands) if sensor else ())
+        return self.roles or usual_roles(self.sensor, self.bands)
 
     def leads_with(self, roles: tuple[str, ...]) -> bool:
         """Whether its first bands are those of some roles."""
@@ -97,6 +96,11 @@ class Chips:
         images = {key: getattr(self, key) for key in KEYS}
         moved = {key: x.to(device) for key, x in images.items() if x is not None}
         return replace(self, **moved)
+
+
+def usual_roles(sensor: str, bands: int) -> tuple[str, ...]:
+    """The roles of the bands of a sensor's products; () where nobody can tell."""
+    return SENSORS[sensor].order(bands) if sensor in SENSORS else ()
 
 
 class Draw(NamedTuple):

@@ -33,6 +33,7 @@ import rasterio
 import torch
 from affine import Affine
 from command import quiet
+from patches import usual_roles
 from torch.nn import functional as F
 from tqdm import tqdm
 from whetstone.engine import DegradeJob, Progress, RasterSource, WhetstoneError, run
@@ -184,11 +185,11 @@ def spread(made: Made, sensor: Sensor) -> Made:
 
     One that has as many bands, or bands that nobody knows, stays as it is.
     """
-    own = SENSORS.get(made.attributes.get("sensor", ""))
-    count = made.arrays["ms"].shape[1]
-    places = {band.role: band.wavelength for band in own.bands} if own else {}
+    key, count = made.attributes.get("sensor", ""), made.arrays["ms"].shape[1]
+    known = SENSORS[key].bands if key in SENSORS else ()
+    places = {band.role: band.wavelength for band in known}
     named = made.attributes.get("roles")
-    roles = named.split(",") if named else own.order(count) if own else ()
+    roles = named.split(",") if named else usual_roles(key, count)
     if count == len(sensor.bands) or len(roles) != count or not set(roles) <= set(places):
         return made
     order = np.argsort([places[role] for role in roles])
@@ -286,10 +287,14 @@ def chips(path: Path, grid: Grid, phase: float, copies: Path | None) -> Made:
     try:
         with np.load(path, allow_pickle=False) as data:
             pan, small, gt = data["pan"], data["ms"].astype(np.float32), data["gt"]
+        if not len(pan) == len(small) == len(gt):
+            raise ValueError(f"there are {len(pan)} of pan, {len(small)} of ms, {len(gt)} of gt")
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise WhetstoneError("PATCHES", f"'{path}' holds no chips: {error}.") from None
-    first = {pan[i].tobytes() + chip.tobytes(): i for i, chip in reversed([*enumerate(small)])}
-    count, kept = len(small), sorted(first.values())
+    first: dict[bytes, int] = {}
+    for number, (sharp, coarse) in enumerate(zip(pan, small)):
+        first.setdefault(sharp.tobytes() + coarse.tobytes(), number)
+    count, kept = len(small), list(first.values())
     pan, small, gt = pan[kept], small[kept], gt[kept]
     if repeats := count - len(kept):
         text = f"{path.stem}: {repeats} of {count} chips left out, since they repeat others"

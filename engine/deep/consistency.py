@@ -41,10 +41,13 @@ class Consistency:
         if ms.empty:
             return image
         measured, ms_valid = self._pair.read_ms(ms)
+        along_rows, along_cols = geometry.pan_positions(ms)
+        rows_at = tuple(np.round(along_rows - region.row, 6))
+        cols_at = tuple(np.round(along_cols - region.col, 6))
         out = image.copy()
         for gain in dict.fromkeys(self._gains):
-            rows = _operators(gain, geometry.ratio[1], *self._places(1, ms, region))
-            cols = _operators(gain, geometry.ratio[0], *self._places(0, ms, region))
+            rows = _operators(gain, geometry.ratio[1], rows_at, region.height)
+            cols = _operators(gain, geometry.ratio[0], cols_at, region.width)
             for band in (b for b, g in enumerate(self._gains) if g == gain):
                 seen = rows.down @ image[band].astype(np.float64) @ cols.down.T
                 residual = measured[band] - seen
@@ -56,14 +59,6 @@ class Consistency:
                 m = rows.inverse @ residual @ cols.inverse.T
                 out[band] += (rows.up @ m @ cols.up.T).astype(image.dtype)
         return out
-
-    def _places(self, axis: int, ms: Window, region: Window) -> tuple[tuple[float, ...], int]:
-        """Positions of the MS pixels in the region along an axis, and the region's size."""
-        first, count = (ms.col, ms.width) if axis == 0 else (ms.row, ms.height)
-        start, size = (region.col, region.width) if axis == 0 else (region.row, region.height)
-        index = np.arange(first, first + count)
-        places = self._pair.geometry.pan_position(axis, index) - start
-        return tuple(np.round(places, 6)), size
 
 
 class _Operators:

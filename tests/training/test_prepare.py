@@ -296,6 +296,8 @@ def test_another_ratio_is_left_out_and_said(folder, start, tmp_path, capsys):
 def test_wrong_calls(folder, start, backend, tmp_path, capsys):
     train = folder("a", truth=True, size=(64, 64))
     (tmp_path / "bad.npz").write_text("no")
+    counts = {"pan": (3, 32, 32), "ms": (2, 4, 8, 8), "gt": (3, 4, 32, 32)}
+    np.savez(tmp_path / "odd.npz", **{key: np.ones(shape) for key, shape in counts.items()})
     write(backend, tmp_path / "gt.tif", np.ones((4, 32, 64), "uint16"), fine_grid())
     for words, text in (
         (("--train", train, "--val", train / "a_pan.tif"), "named for both splits"),
@@ -303,6 +305,7 @@ def test_wrong_calls(folder, start, backend, tmp_path, capsys):
         (("--train", tmp_path / "none"), "holds no scene"),
         (("--train", train, "--only", "QB_*"), "holds no scene named QB_*"),
         (("--train", tmp_path / "bad.npz"), "holds no chips"),
+        (("--train", tmp_path / "odd.npz"), "there are 3 of pan, 2 of ms, 3 of gt"),
     ):
         assert start("prepare_patches", *words, "--out", tmp_path / "p.h5") == 1
         error = capsys.readouterr().err
