@@ -21,7 +21,8 @@ def model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--consistency",
         action="store_true",
-        help="correct the image so that the MS sensor would see the measured MS in it",
+        help="correct the image until the MS sensor would see exactly the measured MS in it, noise "
+        "included (bundled models are corrected as far as noise allows anyway)",
     )
     device(group)
 

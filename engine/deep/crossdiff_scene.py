@@ -21,6 +21,7 @@ from ..tiling import grid, in_order, scattered
 from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
+from .consistency import correction
 from .crossdiff import REACH, STRIDE, CrossDiff
 from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Scale, read_pan_and_lms
@@ -111,10 +112,11 @@ class CrossDiffScene:
             return
         self._estimate(scale, PartOfProgress(progress, 0.0, 0.1))
         progress = PartOfProgress(progress, 0.1, 1.0)
-        if not self.settings.consistency:
+        fix = correction(self.pair, self.base, self.settings.consistency)
+        if fix is None:
             yield from self._rows(area, scale, first_row, progress)
             return
-        corrected = Corrected(self.pair, area, first_row)
+        corrected = Corrected(fix, self.pair.scene, area, first_row)
         wide = corrected.wide
         yield from corrected.strips(self._rows(wide, scale, wide.row, progress))
 

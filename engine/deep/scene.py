@@ -21,6 +21,7 @@ from ..tiling import in_order
 from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
+from .consistency import correction
 from .crossdiff import FEATURE_TIMESTEPS, CrossDiff
 from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Grid, Inputs, Scale, read_inputs
@@ -95,10 +96,11 @@ class SceneSampler:
         self, area: Window, scale: Scale, first_row: int, progress: Progress
     ) -> Iterator[Strip]:
         """The finished rows of ``area`` from ``first_row`` on, top to bottom."""
-        if not self.settings.consistency:
+        fix = correction(self.pair, self.base, self.settings.consistency)
+        if fix is None:
             yield from self._blended(area, scale, first_row, progress)
             return
-        corrected = Corrected(self.pair, area, first_row)
+        corrected = Corrected(fix, self.pair.scene, area, first_row)
         wide = corrected.wide
         yield from corrected.strips(self._blended(wide, scale, wide.row, progress))
 

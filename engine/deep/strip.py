@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Iterator, NamedTuple
 import numpy as np
 
 from ..types import Window
-from .consistency import Consistency
 
 if TYPE_CHECKING:
-    from ..pair import Pair
     from ..types import Array
+    from .consistency import Consistency
 
 
 class Strip(NamedTuple):
@@ -50,8 +49,8 @@ class SampleMoments:
 class Corrected:
     """Rows with the consistency correction, solved in windows on a fixed grid of their own."""
 
-    def __init__(self, pair: Pair, area: Window, first_row: int) -> None:
-        self._fix, self._scene = Consistency(pair), pair.scene
+    def __init__(self, fix: Consistency, scene: Window, area: Window, first_row: int) -> None:
+        self._fix, self._scene = fix, scene
         self._area, self._first_row = area, first_row
         self._core_row = first_row - first_row % self._fix.core
         core, margin = self._fix.core, self._fix.margin
@@ -60,7 +59,7 @@ class Corrected:
         right = -(-area.stop[0] // core) * core
         whole = Window(col, self._core_row, right - col, bottom - self._core_row)
         #: What must be sampled for it.
-        self.wide = whole.expand(margin).intersect(pair.scene)
+        self.wide = whole.expand(margin).intersect(scene)
 
     def strips(self, blended: Iterator[Strip]) -> Iterator[Strip]:
         """The corrected strips of the area, from the sampled strips of ``wide``."""

@@ -72,8 +72,9 @@ class DeepAlgorithm(FusionAlgorithm):
                 "CONSISTENCY", tr("Keep to the measured MS"), defaultValue=False
             ),
             tr(
-                "Correct the result so that, seen through the MS sensor, it is the MS again. "
-                "Guards the colours on sensors that the model does not know."
+                "Correct the result until, seen through the MS sensor, it is exactly the MS again, "
+                "noise included. The bundled models do so anyway as far as noise allows, where the "
+                "sensor is known and the scene shows its MTF."
             ),
         )
 

@@ -264,8 +264,8 @@
         <translation>„Diagnose kopieren“ kopiert das Protokoll; „Reparieren“ versucht es noch einmal.</translation>
     </message>
     <message>
-        <source>Correct the result so that, seen through the MS sensor, it is the MS again. Guards the colours on sensors that the model does not know.</source>
-        <translation>Das Ergebnis so korrigieren, dass es, durch den MS-Sensor gesehen, wieder das MS ist. Schützt die Farben bei Sensoren, die das Modell nicht kennt.</translation>
+        <source>Correct the result until, seen through the MS sensor, it is exactly the MS again, noise included. The bundled models do so anyway as far as noise allows, where the sensor is known and the scene shows its MTF.</source>
+        <translation>Das Ergebnis korrigieren, bis es, durch den MS-Sensor gesehen, genau wieder das MS ist, samt dessen Rauschen. Die mitgelieferten Modelle tun das ohnehin, soweit das Rauschen es zulässt, wenn der Sensor bekannt ist und die Szene seine MTF zeigt.</translation>
     </message>
     <message>
         <source>Correct the shift between PAN and MS</source>

@@ -13,6 +13,7 @@ from scene_jobs import StopAt, bounds, job_of, refusal
 from scenes import Ground, ergas, make_pair, read
 from whetstone.engine import Progress, run
 from whetstone.engine.classical import Scene
+from whetstone.engine.deep.consistency import NOISE, Consistency
 from whetstone.engine.deep.degradation import down_matrix
 from whetstone.engine.deep.inputs import Grid, read_inputs, read_pan_and_lms
 from whetstone.engine.deep.presharpen import Presharpener, shown_gain
@@ -99,6 +100,90 @@ def test_a_pixel_is_the_same_in_every_window(pair, tmp_path):
             np.testing.assert_array_equal(part, large[(..., *window.within(whole))])
 
 
+# -- agreement with the measured MS ---------------------------------------------------------------
+
+
+@pytest.fixture
+def blurring(tmp_path):
+    """A model that takes some of the detail of its base away."""
+    network = SSDiff(4, share_resample=True)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.lr_up.conv.weight[range(64), [i // 16 for i in range(64)], 1, 1] = -0.1
+    path = tmp_path / "blurring.safetensors"
+    save_model(path, network, make_card(normalisation={"kind": "standard"}, base="glp"))
+    return str(path)
+
+
+def fused(made, model, out, **more):
+    job = job_of(made, model, out, "ssdiff", **{"sensor": "spot6", **more})
+    watch = StopAt(2.0)
+    run(job, watch)
+    return watch.said
+
+
+def test_an_image_is_kept_to_the_measured_ms(pair, blurring, tmp_path, backend):
+    images, errors, agreements = {}, {}, {}
+    ways = {"kept": {}, "exact": {"consistency": True}, "unknown": {"sensor": "generic"}}
+    for name, more in ways.items():
+        out = tmp_path / f"{name}.tif"
+        said = fused(pair, blurring, out, **more)
+        assert any("kept to the measured MS" in text for text in said) == (name != "unknown")
+        images[name] = read(backend, out)[0]
+        errors[name] = ergas(images[name], pair.truth)
+        with opened(pair, tmp_path) as opened_pair:
+            places = [opened_pair.geometry.pan_position(a, 6 + np.arange(28)) for a in (1, 0)]
+            rows, cols = (down_matrix(0.3, 4.0, p, n) for p, n in zip(places, (160, 192)))
+            ms = opened_pair.read_ms(Window(6, 6, 28, 28))[0]
+        seen = rows @ images[name].astype(float) @ cols.T
+        agreements[name] = float(np.abs(seen - ms).mean())
+    assert agreements["exact"] < 0.1 * agreements["kept"] < 0.03 * agreements["unknown"]
+    assert errors["kept"] < 0.9 * errors["unknown"]
+
+
+def test_the_noise_of_the_ms_is_not_blown_up(tmp_path, backend):
+    """What the sensor hardly passes, an exact agreement takes from the noise."""
+
+    def spoil(pan, ms):
+        ms += np.random.default_rng(5).normal(0, 10, ms.shape)
+
+    made = make_pair(backend, tmp_path, (192, 160), dtype="float32", spoil=spoil)
+    whole = Window(0, 0, 192, 160)
+    truth = made.truth.astype(np.float32)
+    with opened(made, tmp_path) as pair:
+        wrong = [
+            np.std(Consistency(pair, noise).correct(truth, whole, None) - truth)
+            for noise in (0.0, NOISE)
+        ]
+    assert wrong[1] < 0.6 * wrong[0]
+
+
+@pytest.mark.parametrize("geometry", [(4.0, None), (4.0, 3.2), (2.0, 0.0), (1.5, 0.7)])
+@pytest.mark.parametrize("noise", [0.0, NOISE])
+def test_the_edges_of_a_scene_are_not_corrected_by_what_lies_beyond(
+    tmp_path, backend, geometry, noise
+):
+    made = make_pair(backend, tmp_path, (128, 128), *geometry, dtype="float32")
+    with opened(made, tmp_path) as pair:
+        truth = made.truth[(..., *pair.scene.within(Window(0, 0, 128, 128)))].astype(np.float32)
+        fixed = Consistency(pair, noise).correct(truth, pair.scene, None)
+    assert np.abs(fixed - truth).max() < 0.08 * truth.std()
+
+
+@pytest.mark.parametrize("gain", [0.15, 0.6])
+def test_a_scene_that_shows_another_mtf_is_left_as_it_is(
+    tmp_path, backend, monkeypatch, blurring, gain
+):
+    monkeypatch.setattr(scenes, "GAIN", gain)
+    made = make_pair(backend, tmp_path, (256, 256), dtype="float32")
+    said = fused(made, blurring, tmp_path / "a.tif")
+    assert not any("kept to the measured MS" in text for text in said)
+    run(job_of(made, blurring, tmp_path / "b.tif", "ssdiff"))  # a sensor that nobody knows
+    ours, plain = (read(backend, tmp_path / f"{name}.tif")[0] for name in "ab")
+    np.testing.assert_array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("shift", [(1.0, -0.6), (3.0, 2.0)])
 def test_a_moved_pan_does_not_mislead_it_far(tmp_path, backend, shift):
     made = make_pair(backend, tmp_path, (256, 256), dtype="float32", shift=shift)
@@ -137,8 +222,9 @@ def test_a_model_that_adds_nothing_gives_it(pair, model, tmp_path, backend):
     assert any(said.startswith("Base: MTF-GLP-FS; the bands explain") for said in watch.said)
 
 
-def test_a_part_is_cut_from_the_whole(pair, model, tmp_path, backend):
-    job = job_of(pair, model, tmp_path / "a.tif", "ssdiff")
+@pytest.mark.parametrize("sensor", ["generic", "spot6"])
+def test_a_part_is_cut_from_the_whole(pair, blurring, tmp_path, backend, sensor):
+    job = job_of(pair, blurring, tmp_path / "a.tif", "ssdiff", sensor=sensor)
     run(job)
     run(replace(job, out=str(tmp_path / "b.tif"), bounds=bounds(40, 30, 100, 90)))
     whole, part = (read(backend, tmp_path / f"{name}.tif")[0] for name in "ab")
