@@ -22,7 +22,8 @@ def model(group: argparse._ArgumentGroup) -> None:
         "--consistency",
         action="store_true",
         help="correct the image until the MS sensor would see exactly the measured MS in it, noise "
-        "included (bundled models are corrected as far as noise allows anyway)",
+        "included (bundled models are corrected as far as noise allows anyway, where the sensor is "
+        "known and the scene shows its MTF)",
     )
     device(group)
 
@@ -86,7 +87,7 @@ def deep(sub: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--uncertainty",
         metavar="FILE",
-        help="write the standard deviation of the samples there, without --consistency",
+        help="write the standard deviation of the samples there, before any correction to the MS",
     )
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
     group.add_argument(

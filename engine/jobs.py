@@ -59,9 +59,9 @@ class FuseJob:
 
     The rest is for deep methods: ``model`` a name or a path (None chooses by bands, ratio and
     sensor), ``seed`` of the noise, ``samples`` to average, whose standard deviation goes to the
-    file ``uncertainty``, ``consistency`` to the measured MS, ``device`` and ``precision``. SSDiff
-    has ``steps`` of ``sampler`` (0: the model's own number) and ``batch`` (windows at a time, 0:
-    what the device holds); CrossDiff has ``noise``, ``statistics`` and ``preset``.
+    file ``uncertainty``, exact ``consistency`` with the measured MS, ``device`` and ``precision``.
+    SSDiff has ``steps`` of ``sampler`` (0: the model's own number) and ``batch`` (windows at a
+    time, 0: what the device holds); CrossDiff has ``noise``, ``statistics`` and ``preset``.
     """
 
     pan: RasterSource

@@ -73,7 +73,7 @@ better, ▲ higher is better. *Reduced*: both images were degraded by their rati
 is the truth; *full*: the delivered resolution, without a truth. s/MP: seconds of fusion per million
 PAN pixels. HQNR can be gamed by smooth images: read it next to D_rho and R-ERGAS. A mean over fewer
 scenes than its table has is never the best. Where a model has a second row, *--consistency*
-corrected its image so that the MS sensor would see the measured MS in it."""
+corrected its image until the MS sensor would see exactly the measured MS in it, noise included."""
 
 
 @dataclass(frozen=True)

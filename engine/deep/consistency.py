@@ -1,10 +1,10 @@
 """Consistency: the fused image, seen through the MS sensor, is the measured MS.
 
-The least correction that makes it so is added (back-projection): ``D' m`` with
-``D D' m = ms - D x``, where D filters by the MTF of a band and samples at the MS pixel centres. D
-is separable, and so are the eigenvectors of ``D D'``: of two small matrices per window and band.
-What the sensor hardly passes, a correction blows up with its noise; a share of the largest
-eigenvalue that is added to all of them holds that down (Tikhonov).
+A smooth correction ``U m`` is added (back-projection): ``D U m = ms - D x``, where D filters by the
+MTF of a band and samples at the MS pixel centres, and U interpolates. Both are separable, so this
+takes two small matrices per window and band. What the sensor hardly passes, the inverse blows up
+with its noise; a little that is added to the squares of its singular values holds that down
+(Tikhonov).
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..interpolation import lagrange_taps
+from ..nodata import fill, steps_to
 from ..types import Window
-from .degradation import down_matrix, inside
+from .degradation import MARGIN as EDGE
+from .degradation import down_matrix, inside, matrix
 
 if TYPE_CHECKING:
     from ..pair import Pair
@@ -25,10 +28,12 @@ if TYPE_CHECKING:
 #: Side of the windows the correction is solved in, and the margin around them, in PAN pixels per
 #: unit of ratio (so, in MS pixels). Beyond the margin nothing of a correction is left.
 CORE, MARGIN = 32, 16
-#: Noise in the measured MS, as a share of what the sensor passes best. With a fifth of it images at
-#: full resolution agree better (and HQNR rises), but the colour noise of single MS pixels shows on
-#: even ground, and dark scenes of 11 bits lose at reduced resolution.
-NOISE = 0.1
+#: Noise of the measured MS relative to what a correction must mend, squared. With a fifth of it
+#: images at full resolution agree better (and HQNR rises), but the colour noise of single MS pixels
+#: shows on even ground, and dark scenes of 11 bits lose at reduced resolution.
+NOISE = 0.03
+#: Most of an MS pixel that invalid pixels may make up. They hold anything, 0 for one.
+MOST_INVALID = 1e-3
 
 
 def correction(pair: Pair, base: Presharpener | None, exact: bool) -> Consistency | None:
@@ -39,8 +44,19 @@ def correction(pair: Pair, base: Presharpener | None, exact: bool) -> Consistenc
     worse that was good.
     """
     if exact:
-        return Consistency(base.believed or base.pair if base else pair)
-    return Consistency(base.believed, NOISE) if base and base.believed else None
+        return Consistency(base.by_table or base.pair if base else pair)
+    return Consistency(base.by_table, NOISE) if base and base.by_table else None
+
+
+def most_sampled(pair: Pair, base: str, exact: bool, area: Window) -> tuple[Window, int]:
+    """What a correction of ``area`` needs at most: pixels of the image, and rows kept at a time.
+
+    Whether a model with a ``base`` is corrected is not known before it has seen the scene.
+    """
+    if base == "lms" and not exact:
+        return area, 0
+    fix = Consistency(pair)
+    return fix.around(area, area.row), 2 * (fix.core + 2 * fix.margin)
 
 
 class Consistency:
@@ -50,13 +66,23 @@ class Consistency:
         self._pair, self._noise = pair, noise
         self.core = round(CORE * pair.ratio)
         self.margin = round(MARGIN * pair.ratio)
+        self.scene = pair.scene
         self._gains = pair.sensor.ms_gains
+
+    def around(self, area: Window, first_row: int) -> Window:
+        """What must be known to correct ``area`` from ``first_row`` on, on the grid of windows."""
+        core = self.core
+        left, top = (n - n % core for n in (area.col, first_row))
+        right, bottom = (-(-n // core) * core for n in area.stop)
+        return (
+            Window(left, top, right - left, bottom - top).expand(self.margin).intersect(self.scene)
+        )
 
     def correct(self, image: Array, region: Window, valid: Array | None) -> Array:
         """``image`` (B, h, w) of a PAN region in digital numbers, corrected.
 
-        Nothing is known beyond the edges of a scene, so MS pixels that see beyond them are left
-        out, as invalid ones are.
+        MS pixels that are invalid, or see invalid pixels or what lies beyond the region, do not
+        count: the correction goes on there as beside them.
         """
         geometry, info = self._pair.geometry, self._pair.ms.info
         ms = geometry.ms_window(region).intersect(Window(0, 0, info.width, info.height))
@@ -70,31 +96,36 @@ class Consistency:
         for gain in dict.fromkeys(self._gains):
             rows = _operators(gain, geometry.ratio[1], rows_at, region.height)
             cols = _operators(gain, geometry.ratio[0], cols_at, region.width)
+            counts = rows.inside[:, None] & cols.inside
+            if ms_valid is not None:
+                counts &= ms_valid
+            if valid is not None:
+                covered = rows.reach @ (~valid).astype(np.float64) @ cols.reach.T
+                counts &= covered <= MOST_INVALID
+            strengths = np.outer(rows.strengths, cols.strengths)
             for band in (b for b, g in enumerate(self._gains) if g == gain):
                 seen = rows.down @ image[band].astype(np.float64) @ cols.down.T
-                residual = measured[band] - seen
-                residual[~rows.inside] = 0
-                residual[:, ~cols.inside] = 0
-                if ms_valid is not None:
-                    residual[~ms_valid] = 0
-                if valid is not None:
-                    covered = rows.reach @ (~valid).astype(np.float64) @ cols.reach.T
-                    residual[covered > 0.05] = 0
-                power = np.outer(rows.values, cols.values)
-                m = (rows.vectors.T @ residual @ cols.vectors) / (power + self._noise * power.max())
-                m = rows.vectors @ m @ cols.vectors.T
-                out[band] += (rows.down.T @ m @ cols.down).astype(image.dtype)
+                residual = fill(measured[band] - seen, counts, steps_to(EDGE))
+                part = rows.left.T @ residual @ cols.left
+                part *= strengths / (strengths**2 + self._noise)
+                m = rows.right.T @ part @ cols.right
+                out[band] += (rows.up @ m @ cols.up.T).astype(image.dtype)
         return out
 
 
 class _Operators:
-    """The 1-D matrices of a window's axis with ``n`` PAN and ``k`` MS pixels."""
+    """The 1-D matrices of a window's axis with ``n`` PAN and ``k`` MS pixels.
+
+    ``down @ up`` (k, k) is ``left @ diag(strengths) @ right``.
+    """
 
     def __init__(self, gain: float, ratio: float, places: Array, size: int) -> None:
         self.down = down_matrix(gain, ratio, places, size)  # (k, n)
+        positions = (np.arange(size) - places[0]) / ratio
+        self.up = matrix(lagrange_taps(np.round(positions, 9)), len(places))  # (n, k)
         self.inside = inside(places, ratio, size)
         self.reach = np.abs(self.down)
-        self.values, self.vectors = np.linalg.eigh(self.down @ self.down.T)
+        self.left, self.strengths, self.right = np.linalg.svd(self.down @ self.up)
 
 
 @lru_cache(maxsize=64)

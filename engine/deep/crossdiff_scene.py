@@ -21,7 +21,7 @@ from ..tiling import grid, in_order, scattered
 from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
-from .consistency import correction
+from .consistency import correction, most_sampled
 from .crossdiff import REACH, STRIDE, CrossDiff
 from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Scale, read_pan_and_lms
@@ -92,6 +92,8 @@ class CrossDiffScene:
 
     def forecast(self, area: Window) -> Forecast:
         """What sharpening ``area`` will cost."""
+        base = self.model.card.base
+        area, held = most_sampled(self.pair, base, self.settings.consistency, area)
         windows = [area] if self.settings.reference else list(grid(area, CORE))
         regions = [_with_halo(window) for window in windows]
         pixels = self.settings.samples * sum(r.width * r.height for r in regions)
@@ -99,7 +101,7 @@ class CrossDiffScene:
             pixels += int(_ESTIMATE_PASSES * SAMPLE * (SAMPLE_SIDE + 2 * REACH) ** 2)
         spent = seconds_of(lambda: self._probe(self.precision, _PROBE), self.model.device)
         side = max(max(region.width, region.height) for region in regions)
-        memory = memory_of("crossdiff", side, 1, self.pair.bands, area.width)
+        memory = memory_of("crossdiff", side, 1, self.pair.bands, area.width, held)
         seconds = spent / _PROBE**2 * pixels * len(self.groups)
         return Forecast(len(windows), max(windows[0].shape), seconds, memory)
 
@@ -116,7 +118,7 @@ class CrossDiffScene:
         if fix is None:
             yield from self._rows(area, scale, first_row, progress)
             return
-        corrected = Corrected(fix, self.pair.scene, area, first_row)
+        corrected = Corrected(fix, area, first_row)
         wide = corrected.wide
         yield from corrected.strips(self._rows(wide, scale, wide.row, progress))
 

@@ -49,10 +49,15 @@ def seconds_of(act: Callable[[], object], device: torch.device) -> float:
     return spent
 
 
-def memory_of(architecture: str, side: int, at_once: int, bands: int, width: int) -> float:
-    """Bytes that a process needs at its peak: the windows at once, and rows of the output."""
+def memory_of(
+    architecture: str, side: int, at_once: int, bands: int, width: int, held: int
+) -> float:
+    """Bytes that a process needs at its peak: the windows at once, and rows of the output.
+
+    ``held`` of these wait for a correction.
+    """
     window = _NUMBERS[architecture] * 4 * side * side
-    rows = 6 * 4 * bands * side * width
+    rows = (6 * side + held) * 4 * bands * width
     return float(_BASE + at_once * window + rows)
 
 

@@ -21,7 +21,7 @@ from ..tiling import in_order
 from ..types import PartOfProgress, Progress, Window
 from . import device as machine
 from .bands import band_groups
-from .consistency import correction
+from .consistency import correction, most_sampled
 from .crossdiff import FEATURE_TIMESTEPS, CrossDiff
 from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Grid, Inputs, Scale, read_inputs
@@ -82,13 +82,14 @@ class SceneSampler:
 
     def forecast(self, area: Window) -> Forecast:
         """What sampling ``area`` will cost."""
+        area, held = most_sampled(self.pair, self.model.card.base, self.settings.consistency, area)
         cols = self.columns.touching(area.col, area.stop[0])
         windows = len(cols) * len(self.rows.touching(area.row, area.stop[1]))
         calls = windows * len(self.groups) * self.settings.samples
         together = min(self._batch, calls)
         spent = seconds_of(lambda: self._probe(self.precision, together), self.model.device)
         side, architecture = self.rows.side, self.model.card.architecture
-        memory = memory_of(architecture, side, together, self.pair.bands, area.width)
+        memory = memory_of(architecture, side, together, self.pair.bands, area.width, held)
         seconds = spent * self.steps * -(-calls // together)
         return Forecast(windows, side, seconds, memory)
 
@@ -100,7 +101,7 @@ class SceneSampler:
         if fix is None:
             yield from self._blended(area, scale, first_row, progress)
             return
-        corrected = Corrected(fix, self.pair.scene, area, first_row)
+        corrected = Corrected(fix, area, first_row)
         wide = corrected.wide
         yield from corrected.strips(self._blended(wide, scale, wide.row, progress))
 

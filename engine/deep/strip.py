@@ -49,17 +49,11 @@ class SampleMoments:
 class Corrected:
     """Rows with the consistency correction, solved in windows on a fixed grid of their own."""
 
-    def __init__(self, fix: Consistency, scene: Window, area: Window, first_row: int) -> None:
-        self._fix, self._scene = fix, scene
-        self._area, self._first_row = area, first_row
-        self._core_row = first_row - first_row % self._fix.core
-        core, margin = self._fix.core, self._fix.margin
-        col = area.col - area.col % core
-        bottom = -(-area.stop[1] // core) * core
-        right = -(-area.stop[0] // core) * core
-        whole = Window(col, self._core_row, right - col, bottom - self._core_row)
+    def __init__(self, fix: Consistency, area: Window, first_row: int) -> None:
+        self._fix, self._area, self._first_row = fix, area, first_row
+        self._core_row = first_row - first_row % fix.core
         #: What must be sampled for it.
-        self.wide = whole.expand(margin).intersect(scene)
+        self.wide = fix.around(area, first_row)
 
     def strips(self, blended: Iterator[Strip]) -> Iterator[Strip]:
         """The corrected strips of the area, from the sampled strips of ``wide``."""
@@ -85,7 +79,7 @@ class Corrected:
         image = held.image[(..., *inside)].copy()
         for col in range(area.col - area.col % core, area.stop[0], core):
             window = Window(col, self._core_row, core, core)
-            region = window.expand(self._fix.margin).intersect(self._scene)
+            region = window.expand(self._fix.margin).intersect(self._fix.scene)
             here = region.within(held.window)
             valid = None if held.valid is None else held.valid[here]
             fixed = self._fix.correct(held.image[(..., *here)], region, valid)

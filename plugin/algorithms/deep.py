@@ -88,8 +88,8 @@ class DeepAlgorithm(FusionAlgorithm):
                 "UNCERTAINTY", tr("Uncertainty"), optional=True, createByDefault=False
             ),
             tr(
-                "Standard deviation of the samples, per band and in units of the image: where the "
-                "model is not sure. Needs two or more samples."
+                "Standard deviation of the samples before any correction, per band and in units of "
+                "the image: where the model is not sure. Needs two or more samples."
             ),
         )
         self.addOutput(QgsProcessingOutputString("MODEL_USED", tr("Model that was used")))

@@ -1092,8 +1092,8 @@
         <translation>Größe</translation>
     </message>
     <message>
-        <source>Standard deviation of the samples, per band and in units of the image: where the model is not sure. Needs two or more samples.</source>
-        <translation>Standardabweichung der Ziehungen, je Kanal und in Einheiten des Bildes: wo das Modell nicht sicher ist. Braucht zwei oder mehr Ziehungen.</translation>
+        <source>Standard deviation of the samples before any correction, per band and in units of the image: where the model is not sure. Needs two or more samples.</source>
+        <translation>Standardabweichung der Ziehungen vor jeder Korrektur, je Kanal und in Einheiten des Bildes: wo das Modell nicht sicher ist. Braucht zwei oder mehr Ziehungen.</translation>
     </message>
     <message>
         <source>Start the engine and try libraries, projections and a small fusion; takes a few seconds. Without it only files are looked at.</source>
