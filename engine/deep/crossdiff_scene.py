@@ -27,7 +27,7 @@ from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Scale, read_pan_and_lms
 from .sampling import Settings, sharpen
 from .statistics import Moments, learn, statistics
-from .strip import Corrected, SampleMoments, Strip, from_row
+from .strip import SampleMoments, Strip, corrected, from_row
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,12 +115,9 @@ class CrossDiffScene:
         self._estimate(scale, PartOfProgress(progress, 0.0, 0.1))
         progress = PartOfProgress(progress, 0.1, 1.0)
         fix = correction(self.pair, self.base, self.settings.consistency)
-        if fix is None:
-            yield from self._rows(area, scale, first_row, progress)
-            return
-        corrected = Corrected(fix, area, first_row)
-        wide = corrected.wide
-        yield from corrected.strips(self._rows(wide, scale, wide.row, progress))
+        yield from corrected(
+            fix, area, first_row, lambda where, row: self._rows(where, scale, row, progress)
+        )
 
     # -- estimate ---------------------------------------------------------------------------------
 

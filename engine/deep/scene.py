@@ -27,7 +27,7 @@ from .forecast import Forecast, memory_of, seconds_of
 from .inputs import Grid, Inputs, Scale, read_inputs
 from .sampling import Batch, Settings, sample, sharpen, timesteps_of
 from .statistics import unfrozen
-from .strip import Corrected, SampleMoments, Strip
+from .strip import SampleMoments, Strip, corrected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,12 +98,9 @@ class SceneSampler:
     ) -> Iterator[Strip]:
         """The finished rows of ``area`` from ``first_row`` on, top to bottom."""
         fix = correction(self.pair, self.base, self.settings.consistency)
-        if fix is None:
-            yield from self._blended(area, scale, first_row, progress)
-            return
-        corrected = Corrected(fix, area, first_row)
-        wide = corrected.wide
-        yield from corrected.strips(self._blended(wide, scale, wide.row, progress))
+        yield from corrected(
+            fix, area, first_row, lambda where, row: self._blended(where, scale, row, progress)
+        )
 
     # -- rows of windows --------------------------------------------------------------------------
 

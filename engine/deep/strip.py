@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, NamedTuple
+from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,20 @@ class SampleMoments:
     def deviation(self) -> Array:
         """The standard deviation (N - 1) of what was added."""
         return np.sqrt(self._square / np.float32(self._count - 1))
+
+
+def corrected(
+    fix: Consistency | None,
+    area: Window,
+    first_row: int,
+    rows: Callable[[Window, int], Iterator[Strip]],
+) -> Iterator[Strip]:
+    """What ``rows`` makes of an area from a row on, corrected if there is a ``fix``."""
+    if fix is None:
+        yield from rows(area, first_row)
+        return
+    whole = Corrected(fix, area, first_row)
+    yield from whole.strips(rows(whole.wide, whole.wide.row))
 
 
 class Corrected:

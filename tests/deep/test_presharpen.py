@@ -39,16 +39,23 @@ def pair(tmp_path, backend):
     return make_pair(backend, tmp_path, (192, 160), dtype="float32")
 
 
-@pytest.fixture
-def model(tmp_path):
-    """A model that adds nothing to its base."""
+def zero_network():
     network = SSDiff(4, share_resample=True)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
-    path = tmp_path / "zero.safetensors"
+    return network
+
+
+def on_a_base(path, network):
     save_model(path, network, make_card(normalisation={"kind": "standard"}, base="glp"))
     return str(path)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that adds nothing to its base."""
+    return on_a_base(tmp_path / "zero.safetensors", zero_network())
 
 
 @pytest.mark.parametrize("gain", [0.2, 0.3, 0.52, 0.7])
@@ -107,14 +114,24 @@ def test_a_pixel_is_the_same_in_every_window(pair, tmp_path):
 @pytest.fixture
 def blurring(tmp_path):
     """A model that takes some of the detail of its base away."""
-    network = SSDiff(4, share_resample=True)
+    network = zero_network()
     with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
         network.lr_up.conv.weight[range(64), [i // 16 for i in range(64)], 1, 1] = -0.1
-    path = tmp_path / "blurring.safetensors"
-    save_model(path, network, make_card(normalisation={"kind": "standard"}, base="glp"))
-    return str(path)
+    return on_a_base(tmp_path / "blurring.safetensors", network)
+
+
+def unlike(image, pair, band, gain):
+    """What the sensor would see of the middle of an image of ``pair``, less what it measured."""
+    places = [pair.geometry.pan_position(axis, 6 + np.arange(28)) for axis in (1, 0)]
+    rows, cols = (down_matrix(gain, 4.0, at, size) for at, size in zip(places, image.shape[1:]))
+    seen = rows @ image[band].astype(float) @ cols.T
+    return np.abs(seen - pair.read_ms(Window(6, 6, 28, 28))[0][band])
+
+
+def mean_unlike(path, made, tmp_path, backend):
+    image = read(backend, path)[0]
+    with opened(made, tmp_path) as pair:
+        return np.mean([unlike(image, pair, band, 0.3) for band in range(4)])
 
 
 def fused(made, model, out, **more):
@@ -125,20 +142,14 @@ def fused(made, model, out, **more):
 
 
 def test_an_image_is_kept_to_the_measured_ms(pair, blurring, tmp_path, backend):
-    images, errors, agreements = {}, {}, {}
+    errors, agreements = {}, {}
     ways = {"kept": {}, "exact": {"consistency": True}, "unknown": {"sensor": "generic"}}
     for name, more in ways.items():
         out = tmp_path / f"{name}.tif"
         said = fused(pair, blurring, out, **more)
         assert any("towards the measured MS" in text for text in said) == (name != "unknown")
-        images[name] = read(backend, out)[0]
-        errors[name] = ergas(images[name], pair.truth)
-        with opened(pair, tmp_path) as opened_pair:
-            places = [opened_pair.geometry.pan_position(a, 6 + np.arange(28)) for a in (1, 0)]
-            rows, cols = (down_matrix(0.3, 4.0, p, n) for p, n in zip(places, (160, 192)))
-            ms = opened_pair.read_ms(Window(6, 6, 28, 28))[0]
-        seen = rows @ images[name].astype(float) @ cols.T
-        agreements[name] = float(np.abs(seen - ms).mean())
+        errors[name] = ergas(read(backend, out)[0], pair.truth)
+        agreements[name] = mean_unlike(out, pair, tmp_path, backend)
     assert agreements["exact"] < 0.1 * agreements["kept"] < 0.03 * agreements["unknown"]
     assert errors["kept"] < 0.9 * errors["unknown"]
 
@@ -146,17 +157,12 @@ def test_an_image_is_kept_to_the_measured_ms(pair, blurring, tmp_path, backend):
 def test_crossdiff_is_corrected_too(pair, tmp_path, backend):
     words = {"base": "glp", "normalisation": {"kind": "standard"}, "centred": True}
     model = write_crossdiff(tmp_path, **words)
-    places = [1.5 + 4 * (6 + np.arange(28))] * 2
-    rows, cols = (down_matrix(0.3, 4.0, p, n) for p, n in zip(places, (160, 192)))
-    with opened(pair, tmp_path) as opened_pair:
-        ms = opened_pair.read_ms(Window(6, 6, 28, 28))[0]
-    unlike = []
+    found = []
     for sensor in ("spot6", "generic"):
         job = job_of(pair, model, tmp_path / f"{sensor}.tif", sensor=sensor)
         run(job)
-        seen = rows @ read(backend, job.out)[0].astype(float) @ cols.T
-        unlike.append(np.abs(seen - ms).mean())
-    assert unlike[0] < 0.3 * unlike[1]
+        found.append(mean_unlike(job.out, pair, tmp_path, backend))
+    assert found[0] < 0.3 * found[1]
 
 
 def test_the_forecast_counts_what_a_correction_needs(tmp_path, backend):
@@ -211,27 +217,22 @@ def test_edges_and_holes_are_corrected_like_the_rest(tmp_path, backend, geometry
         truth = made.truth[(..., *pair.scene.within(Window(0, 0, 128, 128)))].astype(np.float32)
         fix = Consistency(pair, noise)
         added = fix.correct(truth - 100, pair.scene, None) - truth + 100
-        unlike = fix.correct(truth, pair.scene, None) - truth  # the sensor's filter is cut off
-    assert np.abs(unlike).max() < 0.08 * truth.std()
-    assert np.abs(added - unlike - 100 / (1 + noise)).max() < 12  # in a corner
+        cut = fix.correct(truth, pair.scene, None) - truth  # the sensor's filter is cut off
+    assert np.abs(cut).max() < 0.08 * truth.std()
+    assert np.abs(added - cut - 100 / (1 + noise)).max() < 12  # in a corner
 
 
 @pytest.mark.parametrize("sensor", ["qb", "spot6"])
 def test_every_band_is_corrected_by_its_own_mtf(pair, tmp_path, sensor):
     job = pair.job(tmp_path / "x.tif")
-    whole, inner = Window(0, 0, 192, 160), Window(6, 6, 28, 28)
     rng = np.random.default_rng(1)
     image = (pair.truth + rng.normal(0, 20, pair.truth.shape)).astype(np.float32)
     with open_pair(job.pan, job.ms, sensor=sensor) as opened_pair:
-        fixed = Consistency(opened_pair).correct(image, whole, None)
-        ms, gains = opened_pair.read_ms(inner)[0], opened_pair.sensor.ms_gains
-    assert len(set(gains)) == (4 if sensor == "qb" else 1)
-    for band, gain in enumerate(gains):
-        rows, cols = (
-            down_matrix(gain, 4.0, 1.5 + 4 * (6 + np.arange(28)), size) for size in (160, 192)
-        )
-        seen = rows @ fixed[band].astype(float) @ cols.T
-        assert np.abs(seen - ms[band]).max() < 0.5
+        fixed = Consistency(opened_pair).correct(image, Window(0, 0, 192, 160), None)
+        gains = opened_pair.sensor.ms_gains
+        assert len(set(gains)) == (4 if sensor == "qb" else 1)
+        for band, gain in enumerate(gains):
+            assert unlike(fixed, opened_pair, band, gain).max() < 0.5
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
